@@ -1,0 +1,13 @@
+//! The shared kernel: nouns that three or more crates use. No serde, no async, no IO.
+
+mod call_id;
+mod clock;
+mod code;
+mod money;
+mod reason;
+
+pub use call_id::CallId;
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use code::Code;
+pub use money::{Currency, Money, MoneyError};
+pub use reason::Reason;

@@ -1,0 +1,1 @@
+//! Black-box tests; see `it/` and `tidy.rs`.
