@@ -23,13 +23,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(out.join("descriptors.bin"), &descriptors)?;
 
     let mut generated = compiler.file_descriptor_set();
-    generated
-        .file
-        .retain(|file| !OPTIONS_ONLY.iter().any(|prefix| file.name().starts_with(prefix)));
-    tonic_prost_build::configure()
-        .build_transport(false)
-        .include_file("mod.rs")
-        .compile_fds(generated)?;
+    generated.file.retain(|file| !OPTIONS_ONLY.iter().any(|prefix| file.name().starts_with(prefix)));
+    tonic_prost_build::configure().build_transport(false).include_file("mod.rs").compile_fds(generated)?;
     Ok(())
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use oaas_proto::google::rpc;
 use oaas_proto::Validate;
 pub use oaas_proto::Violation;
+use oaas_proto::google::rpc;
 use prost::Message as _;
 use tonic::{Code, Status};
 

@@ -72,9 +72,8 @@ impl Code {
     /// The code's number as the `grpc-status` header says it.
     #[must_use]
     pub fn header(self) -> &'static str {
-        const DIGITS: [&str; 17] = [
-            "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16",
-        ];
+        const DIGITS: [&str; 17] =
+            ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"];
         DIGITS.get(usize::from(self.number())).copied().unwrap_or("2")
     }
 

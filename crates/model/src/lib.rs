@@ -3,11 +3,13 @@
 mod call_id;
 mod clock;
 mod code;
+mod lang;
 mod money;
 mod reason;
 
 pub use call_id::CallId;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use code::Code;
+pub use lang::Lang;
 pub use money::{Currency, Money, MoneyError};
 pub use reason::Reason;
