@@ -1,1 +1,21 @@
-//! placeholder
+//! The service catalog: YAML files become one typed, validated, content-addressed [`Snapshot`].
+//!
+//! The serving path never sees YAML: it holds a snapshot, looks methods and callers up in it, and
+//! a reload swaps the whole snapshot at once.
+
+mod access;
+mod callers;
+mod service;
+mod snapshot;
+
+pub use access::{Access, Denied};
+pub use callers::{
+    Algorithm, ApiKey, Application, Callers, CredentialState, Issuer, Jwks, Role, Subscription,
+    SubscriptionState,
+};
+pub use service::{
+    AuditMode, BreakerNumbers, Degraded, Descriptors, Domain, Effect, Example, Expectation, MethodEntry,
+    Price, ServiceEntry, ServiceLevel, Stage, StakeField, StreamLimits, Text, Upstream, UpstreamTls,
+    Visibility,
+};
+pub use snapshot::{Budget, Plan, Quota, QuotaPeriod, RateLimit, Snapshot};
