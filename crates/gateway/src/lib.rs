@@ -1,1 +1,5 @@
 //! placeholder
+
+pub mod alert;
+pub mod breaker;
+pub mod degrade;
