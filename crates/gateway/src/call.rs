@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, request::Parts};
+use http::{HeaderMap, HeaderValue, request::Parts};
 use oaas_audit::record;
 use oaas_catalog::{Application, MethodEntry, Plan, Snapshot};
 use oaas_model::{CallId, Lang, Timestamp};
 use parking_lot::Mutex;
 
 use crate::bound::{Bound, BoundMethod};
+use crate::degrade::AnswerKey;
 use crate::edge::PeerInfo;
 use crate::frames::FrameCounter;
 use crate::outcome::{Outcome, Traffic};
@@ -59,6 +60,7 @@ struct State {
     aborted: Option<Rejection>,
     stakes: Vec<record::Stake>,
     request: Option<FrameCounter>,
+    request_complete: bool,
     intent: Intent,
     endpoint: Option<Arc<str>>,
     attempts: u32,
@@ -111,8 +113,10 @@ pub struct Step {
 
 /// A good answer on its way into the last-good store.
 pub struct Capture {
-    /// Digest of the request that it answers.
-    pub request: [u8; 32],
+    /// The request that it answers.
+    pub key: AnswerKey,
+    /// Its compression.
+    pub encoding: Option<HeaderValue>,
     /// Its frames so far; none when it grew too large.
     pub frames: Option<Vec<Bytes>>,
 }
@@ -276,6 +280,17 @@ impl Call {
         self.state.lock().request.as_mut().map_or(Ok(()), |counter| counter.feed(data))
     }
 
+    /// Notes that the whole request has come.
+    pub fn request_ended(&self) {
+        self.state.lock().request_complete = true;
+    }
+
+    /// Whether the whole request has come.
+    #[must_use]
+    pub fn request_complete(&self) -> bool {
+        self.state.lock().request_complete
+    }
+
     /// What the client sent so far.
     #[must_use]
     pub fn request_traffic(&self) -> Traffic {
@@ -319,8 +334,15 @@ impl Call {
     }
 
     /// Keeps the answer, should it be good.
-    pub fn capture(&self, request: [u8; 32]) {
-        self.state.lock().capture = Some(Capture { request, frames: Some(Vec::new()) });
+    pub fn capture(&self, key: AnswerKey) {
+        self.state.lock().capture = Some(Capture { key, encoding: None, frames: Some(Vec::new()) });
+    }
+
+    /// Notes the compression of an answer that is kept.
+    pub fn capture_encoding(&self, encoding: Option<&HeaderValue>) {
+        if let Some(capture) = self.state.lock().capture.as_mut() {
+            capture.encoding = encoding.cloned();
+        }
     }
 
     /// Adds a part of the answer to what is kept; `bytes_max` bounds the whole.

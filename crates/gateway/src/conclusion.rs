@@ -10,12 +10,14 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use oaas_audit::record::{self, audit_record::Event};
 use oaas_audit::{Journal, JournalError};
-use oaas_catalog::AuditMode;
+use oaas_catalog::{AuditMode, Price};
 use oaas_model::{Code, Reason};
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive as _;
 
 use crate::call::{Call, Intent};
 use crate::frames::{FrameCounter, TooLarge};
-use crate::outcome::{Origin, Outcome, Traffic};
+use crate::outcome::{Failure, Origin, Outcome, Traffic};
 use crate::rejection::{Executed, Rejection, Retry};
 use crate::rescue;
 use crate::shared::Shared;
@@ -114,8 +116,12 @@ impl Conclusion {
             None if code == Code::Cancelled && self.call.intent() == Intent::None => Executed::False,
             None => Executed::True,
         };
-        let hard = rejection.as_ref().is_some_and(|r| {
-            matches!(r.reason, Reason::UpstreamUnavailable | Reason::UpstreamNoStatus | Reason::UpstreamProtocol)
+        let failure = rejection.as_ref().and_then(|r| match r.reason {
+            Reason::UpstreamNoStatus => Some(Failure::NoStatus),
+            Reason::UpstreamProtocol => Some(Failure::Reset),
+            Reason::UpstreamUnavailable if r.executed == Executed::False => Some(Failure::Connect),
+            Reason::UpstreamUnavailable => Some(Failure::Reset),
+            _ => None,
         });
         Outcome {
             code,
@@ -123,7 +129,7 @@ impl Conclusion {
             origin: self.origin(),
             executed,
             degraded: self.call.degraded().is_some(),
-            hard,
+            failure,
             retry_after,
             elapsed: self.shared.clock.now().since(self.call.arrived),
             request: self.call.request_traffic(),
@@ -137,7 +143,11 @@ impl Conclusion {
             && let Some(frames) = capture.frames
         {
             let now = self.shared.clock.now();
-            self.shared.last_good.put(&self.call.path, capture.request, frames.concat().into(), now);
+            if let Err(why) =
+                self.shared.last_good.put(capture.key, frames.concat().into(), capture.encoding, now)
+            {
+                tracing::debug!(method = %self.call.path, %why, "answer not kept");
+            }
         }
     }
 
@@ -229,10 +239,15 @@ fn outcome_record(call: &Call, outcome: &Outcome) -> record::Outcome {
         request_digest: request_digest.to_vec(),
         response_digest: response_digest.to_vec(),
         units: u64::from(price.is_some() && !outcome.degraded),
-        price_micros: price.filter(|_| !outcome.degraded).map_or(0, |price| price.micros()),
+        price_micros: price.filter(|_| !outcome.degraded).map_or(0, micros_of),
         currency: price.map(|price| price.currency.to_string()).unwrap_or_default(),
         decisions: call.decisions(),
     }
+}
+
+/// Millionths of the currency's major unit; a price with more digits is cut, never rounded up.
+fn micros_of(price: &Price) -> i64 {
+    (price.amount * Decimal::from(1_000_000)).to_i64().unwrap_or(0)
 }
 
 fn micros(elapsed: Duration) -> u64 {

@@ -28,7 +28,7 @@ const ENDS_HERE: [&str; 11] = [
     "grpc-retry-pushback-ms",
 ];
 /// How much earlier than the caller's the upstream's deadline ends, so that its answer can still arrive.
-const MARGIN: Duration = Duration::from_millis(2);
+pub const MARGIN: Duration = Duration::from_millis(2);
 
 /// Makes the caller's headers the upstream's.
 pub fn towards_upstream(headers: &mut HeaderMap, call: &Call, method: &BoundMethod, now: Timestamp) {

@@ -41,6 +41,17 @@ pub struct Traffic {
     pub digest: [u8; 16],
 }
 
+/// How an upstream failed without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The call certainly did not reach it.
+    Connect,
+    /// The stream or the connection broke off.
+    Reset,
+    /// The stream ended without a status.
+    NoStatus,
+}
+
 /// How a call ended.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -54,8 +65,8 @@ pub struct Outcome {
     pub executed: Executed,
     /// Whether the answer was a degraded one.
     pub degraded: bool,
-    /// Whether the connection to the upstream failed, as against an answer.
-    pub hard: bool,
+    /// How the connection to the upstream failed, where there was no answer.
+    pub failure: Option<Failure>,
     /// What the upstream asked for before the next try.
     pub retry_after: Option<Duration>,
     /// From the first header byte to the end of the answer.

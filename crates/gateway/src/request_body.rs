@@ -42,6 +42,9 @@ impl HttpBody for RequestBody {
             this.call.abort(rejection.clone());
             return Poll::Ready(Some(Err(Box::new(rejection))));
         }
+        if frame.is_none() || this.inner.is_end_stream() {
+            this.call.request_ended();
+        }
         Poll::Ready(frame)
     }
 

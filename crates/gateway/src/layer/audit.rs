@@ -83,6 +83,7 @@ where
             if let Ok(id) = HeaderValue::from_str(&conclusion.call().id.to_string()) {
                 response.headers_mut().insert(rescue::CALL_ID, id);
             }
+            conclusion.call().capture_encoding(response.headers().get("grpc-encoding"));
             let Some(code) = status_in(response.headers()) else {
                 let body = |inner| AnswerBody::new(inner, conclusion).boxed_unsync();
                 return Poll::Ready(Ok(response.map(body)));

@@ -5,19 +5,22 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response};
 use oaas_catalog::Degraded;
-use oaas_model::Reason;
+use oaas_model::{Code, Reason};
 use tower::{Layer, Service};
 
-use crate::breaker::{Admission, Breaker, BreakerPolicy, Permit, Refused, classify};
+use crate::breaker::{Ending, Refused, Scope, classify};
 use crate::call::Call;
+use crate::degrade::AnswerKey;
 use crate::gate::{GateFuture, Governed};
+use crate::outcome::{Failure, Origin, Outcome};
 use crate::rejection::{Rejection, Retry};
 use crate::shared::Shared;
-use crate::{Body, buffer, degrade, full_body};
+use crate::{Body, buffer, full_body};
 
 /// Puts the breakers before what is below.
 #[derive(Clone)]
@@ -94,76 +97,71 @@ where
 #[derive(Clone, Debug)]
 pub struct Substitute(pub Arc<str>);
 
-/// Takes a permit of both breakers, and leaves for the end of the call to give them back with its outcome.
-fn permits(shared: &Arc<Shared>, call: &Arc<Call>) -> Result<(), Refused> {
+/// Asks the call's breakers, and leaves for the end of the call to tell them how it went.
+fn permits(shared: &Arc<Shared>, call: &Arc<Call>) -> Result<(), (Scope, Refused)> {
     let Some(method) = call.method() else { return Ok(()) };
     let application = call.application();
-    let now = shared.clock.now();
-    let own = application.map(|a| shared.breakers.get(&method.entry.service, Some(&a.id)));
-    let own_permit = match &own {
-        Some(breaker) => Some(permit(shared, call, breaker, &method.policy, now)?),
-        None => None,
-    };
-    let service_permit = match permit(shared, call, &method.breaker, &method.policy, now) {
-        Ok(permit) => permit,
-        Err(refused) => {
-            if let (Some(breaker), Some(permit)) = (&own, own_permit) {
-                breaker.give_back(permit);
-            }
-            return Err(refused);
-        }
-    };
-    let (shared, service, policy) = (Arc::clone(shared), Arc::clone(&method.breaker), method.policy.clone());
-    call.decided("breaker", "allowed", &[]);
-    call.at_end(move |call, outcome| {
-        let now = shared.clock.now();
-        let catalog_deadline = call.deadline().map(|deadline| deadline.catalog);
-        let sample = classify(outcome, catalog_deadline, &policy);
-        if let (Some(breaker), Some(permit)) = (own, own_permit) {
-            let transition = breaker.record(&policy, permit, sample.clone(), now);
-            shared.announce(call.service_name(), call.application().map(|a| Arc::clone(&a.id)), transition);
-        }
-        let transition = service.record(&policy, service_permit, sample, now);
-        shared.announce(call.service_name(), None, transition);
-    });
-    Ok(())
-}
-
-fn permit(
-    shared: &Arc<Shared>,
-    call: &Call,
-    breaker: &Arc<Breaker>,
-    policy: &BreakerPolicy,
-    now: oaas_model::Timestamp,
-) -> Result<Permit, Refused> {
-    let (admission, transition) = breaker.admit(policy, now);
-    shared.announce(call.service_name(), None, transition);
+    let gates = shared.breakers.gates(&method.entry.service, application.as_ref().map(|a| &*a.id));
+    let policy = method.policy.clone();
+    let (admission, changes) = gates.admit(&policy, shared.clock.now());
+    shared.announce(call, &changes);
     match admission {
-        Admission::Allowed(permit) => Ok(permit),
-        Admission::Refused(refused) => {
+        Ok(pass) => {
+            call.decided("breaker", "allowed", &[]);
+            let shared = Arc::clone(shared);
+            call.at_end(move |call, outcome| {
+                let sample = classify(&policy, &ending(call, outcome));
+                let changes = gates.record(&policy, pass, sample, shared.clock.now());
+                shared.announce(call, &changes);
+            });
+            Ok(())
+        }
+        Err((scope, refused)) => {
             let numbers = [
                 ("error_rate", refused.error_rate),
                 ("threshold", refused.threshold),
                 ("calls", refused.calls as f64),
-                ("retry_after_ms", refused.retry_after.as_millis() as f64),
+                ("retry_after_ms", refused.retry_after.as_secs_f64() * 1e3),
             ];
             call.decided("breaker", "refused", &numbers);
-            Err(refused)
+            Err((scope, refused))
         }
     }
 }
 
-fn open(call: &Call, refused: &Refused) -> Box<Rejection> {
+/// The end of a call as its breakers want to know it.
+fn ending(call: &Call, outcome: &Outcome) -> Ending {
+    let deadline = call.deadline();
+    let catalog = deadline.map_or(Duration::MAX, |deadline| deadline.catalog);
+    let shorter = deadline.and_then(|deadline| deadline.client).is_some_and(|client| client < catalog);
+    Ending {
+        code: outcome.code,
+        by_gateway: outcome.origin == Origin::Gateway,
+        by_client: outcome.reason == Some(Reason::CallerCancelled)
+            || outcome.code == Code::Cancelled
+            || (shorter && outcome.code == Code::DeadlineExceeded),
+        request_open: !call.request_complete(),
+        connect_failed: outcome.failure == Some(Failure::Connect),
+        reset: outcome.failure == Some(Failure::Reset),
+        no_status: outcome.failure == Some(Failure::NoStatus),
+        elapsed: outcome.elapsed,
+        deadline: catalog,
+        deadline_margin: crate::metadata::MARGIN,
+        retry_after: outcome.retry_after,
+    }
+}
+
+fn open(call: &Call, (scope, refused): &(Scope, Refused)) -> Box<Rejection> {
     let service = call.service_name();
-    let message = format!("the breaker of {service} is open: {}", refused.cause);
+    let message = format!("the breaker of {service} is open: {}", refused.cause.text(call.lang));
     Box::new(
         Rejection::new(Reason::CircuitOpen, "breaker", message)
             .retry(Retry::After(refused.retry_after))
-            .fact("cause", &refused.cause)
+            .fact("cause", refused.cause)
             .fact("error_rate", format!("{:.4}", refused.error_rate))
             .fact("threshold", format!("{:.4}", refused.threshold))
             .fact("calls", refused.calls)
-            .fact("scope", "service"),
+            .fact("scope", scope.as_str()),
     )
 }
 
@@ -176,8 +174,8 @@ async fn last_good<S>(
     shared: Arc<Shared>,
     mut inner: S,
     governed: Governed,
-    refused: Option<Refused>,
-    age_max: std::time::Duration,
+    refused: Option<(Scope, Refused)>,
+    age_max: Duration,
 ) -> Answer
 where
     S: Service<Governed, Response = Response<Body>, Error = Box<Rejection>>,
@@ -186,20 +184,24 @@ where
     let limit = call.entry().map_or(0, |entry| entry.request_bytes_max);
     let (parts, body) = governed.request.into_parts();
     let (frames, trailers) = buffer::whole(body, limit).await?;
-    let key = degrade::request_key(&call.path, call.application().as_ref().map(|a| &*a.id), &frames);
-    match refused {
-        Some(refused) => match shared.last_good.get(&call.path, key, age_max, shared.clock.now()) {
-            Some(frames) => {
-                call.set_degraded("last-good");
-                Ok(answered(frames))
+    let application = call.application().map_or_else(String::new, |a| a.id.to_string());
+    let key = AnswerKey::of(Arc::from(&*call.path), &application, std::slice::from_ref(&frames));
+    let Some(refused) = refused else {
+        call.capture(key);
+        let request = http::Request::from_parts(parts, buffer::again(frames, trailers));
+        return inner.call(Governed { call, request }).await;
+    };
+    let accepted = parts.headers.get("grpc-accept-encoding");
+    match shared.last_good.get(&key, age_max, shared.clock.now()).filter(|a| a.is_readable(accepted)) {
+        Some(answer) => {
+            call.set_degraded("last-good");
+            let mut response = answered(answer.frame);
+            if let Some(encoding) = answer.encoding {
+                response.headers_mut().insert("grpc-encoding", encoding);
             }
-            None => Err(open(&call, &refused)),
-        },
-        None => {
-            call.capture(key);
-            let request = http::Request::from_parts(parts, buffer::again(frames, trailers));
-            inner.call(Governed { call, request }).await
+            Ok(response)
         }
+        None => Err(open(&call, &refused)),
     }
 }
 
