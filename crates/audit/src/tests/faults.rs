@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::*;
 
 const OPERATIONS: u64 = 500;
-const STEPS: u64 = 160;
+const STEPS: u64 = 330;
 
 /// What was promised: sequence to number.
 #[derive(Default)]
@@ -42,7 +42,8 @@ fn run(disk: &SimDisk, clock: &Arc<ManualClock>, faults: u64) -> (Bench, Promise
 }
 
 fn heals(bench: &mut Bench, context: &str) {
-    for _ in 0..30 {
+    bench.disk.fail(0..0);
+    for _ in 0..11 {
         bench.round();
     }
     let sequence = bench.append(&note(STEPS)).unwrap_or_else(|e| panic!("{context}: {e}"));
