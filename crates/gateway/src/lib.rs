@@ -1,1 +1,4 @@
 //! placeholder
+
+pub mod edge;
+pub mod upstream;
