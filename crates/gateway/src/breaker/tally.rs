@@ -101,8 +101,12 @@ pub(super) fn one_to_blame(
     over: fn(&BreakerPolicy, u64, u64) -> bool,
 ) -> bool {
     let rest = all.minus(worst);
-    let concentrated = failures(&worst).saturating_mul(100) >= failures(&all).saturating_mul(BLAME_PERCENT);
     let rest_fares_well =
         failures(&rest) <= u64::from(policy.probe_failures_max) || !over(policy, failures(&rest), rest.calls);
-    concentrated && rest.calls >= u64::from(policy.probes.max(1)) && rest_fares_well
+    is_concentrated(all, worst, failures) && rest.calls >= u64::from(policy.probes.max(1)) && rest_fares_well
+}
+
+/// Whether nearly all failures are those of `worst`.
+pub(super) fn is_concentrated(all: Counts, worst: Counts, failures: fn(&Counts) -> u64) -> bool {
+    failures(&worst).saturating_mul(100) >= failures(&all).saturating_mul(BLAME_PERCENT)
 }
