@@ -227,8 +227,14 @@ async fn too_many_header_fields_are_refused() {
         request
     };
     assert_eq!(call(&sender, with(128)).await.unwrap().0, StatusCode::OK);
-    assert_eq!(call(&sender, with(129)).await.unwrap().0, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
-    assert_eq!(edge.count(|c| &c.header_fields_over_limit), 1);
+    let refused =
+        sender.clone().ready().await.unwrap().send_request(with(129), true).unwrap().0.await.unwrap();
+    assert_eq!(refused.headers()["grpc-status"], "8");
+    assert!(refused.headers()["grpc-message"].to_str().unwrap().contains("129"), "{:?}", refused.headers());
+    let mut plain = with(129);
+    plain.headers_mut().insert("content-type", "text/plain".parse().unwrap());
+    assert_eq!(call(&sender, plain).await.unwrap().0, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    assert_eq!(edge.count(|c| &c.header_fields_over_limit), 2);
 }
 
 #[tokio::test]

@@ -607,3 +607,96 @@ async fn the_upstream_hears_the_time_that_remains() {
     assert_eq!((error.phase, error.executed), (Phase::Deadline, Executed::False));
     assert_eq!(server.calls(), 1);
 }
+
+/// A relay that stops passing bytes on when told to, as a machine that lost its power does.
+async fn relay(to: SocketAddr) -> (SocketAddr, Arc<std::sync::atomic::AtomicBool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let silent = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let told = Arc::clone(&silent);
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut far = tokio::net::TcpStream::connect(to).await.unwrap();
+            let silent = Arc::clone(&told);
+            tokio::spawn(async move {
+                let passing = tokio::io::copy_bidirectional(&mut near, &mut far);
+                let stop = async {
+                    while !silent.load(Ordering::SeqCst) {
+                        sleep(Duration::from_millis(1)).await;
+                    }
+                };
+                tokio::select! { _ = passing => return, () = stop => {} }
+                // Nothing is closed and nothing answers.
+                std::future::pending::<()>().await;
+            });
+        }
+    });
+    (addr, silent)
+}
+
+#[tokio::test]
+async fn a_peer_that_fell_silent_is_found_by_the_first_call_that_was_given_up() {
+    let server = Server::start(Http2::default(), Call::pong).await;
+    let (addr, silent) = relay(server.addr).await;
+    let config = PoolConfig {
+        keep_alive_timeout: Duration::from_millis(100),
+        ..PoolConfig::new(vec![format!("http://{addr}").parse().unwrap()])
+    };
+    let pool = pool(config);
+    outcome(pool.send(request(), WRITE).await.unwrap()).await;
+    silent.store(true, Ordering::SeqCst);
+    sleep(Duration::from_millis(20)).await;
+    let given_up = timeout(Duration::from_millis(50), pool.send(request(), WRITE)).await;
+    assert!(given_up.is_err(), "nobody answers");
+    silent.store(false, Ordering::SeqCst);
+    eventually("the dead connection is dropped", || pool.endpoints()[0].connections == 0).await;
+    assert_eq!(outcome(pool.send(request(), WRITE).await.unwrap()).await.1, Some(Code::Ok));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_place_is_given_back_whatever_the_caller_does() {
+    let mut settings = h2::server::Builder::new();
+    settings.max_concurrent_streams(4);
+    let http2 = Http2 { settings, goaway_after: 50 };
+    let server = Server::start(http2, |mut call| async move {
+        match call.number % 5 {
+            0 => call.refuse("14", None),
+            1 => call.respond.send_reset(Reason::INTERNAL_ERROR),
+            2 => sleep(Duration::from_millis(3)).await,
+            _ => call.pong().await,
+        }
+    })
+    .await;
+    let pool = pool(PoolConfig { connections_max: 2, ..PoolConfig::new(vec![server.uri()]) });
+    let tasks: Vec<_> = (0..32u64)
+        .map(|task| {
+            let pool = pool.clone();
+            tokio::spawn(async move {
+                for n in 0..50u64 {
+                    let patience = Duration::from_micros((task * 7 + n * 131) % 4_000);
+                    if let Ok(Ok(sent)) = timeout(patience, pool.send(request(), READ)).await
+                        && n % 3 > 0
+                    {
+                        let _ = sent.response.into_body().collect().await;
+                    }
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    eventually("no call is in flight", || pool.endpoints()[0].in_flight == 0).await;
+    // As many at once as there are places, none of which may have been lost.
+    let last: Vec<_> = (0..16)
+        .map(|_| {
+            let pool = pool.clone();
+            tokio::spawn(async move { pool.send(request(), READ).await.map(|sent| sent.attempts) })
+        })
+        .collect();
+    for call in last {
+        let ended = timeout(SOON, call).await.expect("nobody waits for ever").unwrap();
+        assert!(!ended.is_err_and(|error| error.phase == Phase::NoEndpoint), "a place was lost");
+    }
+}
