@@ -54,6 +54,26 @@ fn one_applications_poison_opens_only_its_own() {
 }
 
 #[test]
+fn one_applications_poison_is_found_among_hundreds_of_callers() {
+    // Few calls (the latest 200 are the evidence) and many (the slots are).
+    for calls_per_s in [3.0, 100.0] {
+        let world = World::new();
+        let mut refused = 0;
+        for n in 0..20_000u32 {
+            let now = at(f64::from(n) / calls_per_s);
+            if n >= 1_000 && n % 3 == 0 {
+                refused += u32::from(world.call("poison", ERROR, now).is_err());
+            } else {
+                let name = format!("app-{}", n % 251);
+                world.call(&name, Sample::Success, now).expect("the others are served");
+            }
+        }
+        assert_eq!(world.state(None, at(20_000.0 / calls_per_s)), State::Closed);
+        assert!(refused > 5_000, "{refused}");
+    }
+}
+
+#[test]
 fn a_service_that_fails_for_all_trips_however_many_call() {
     for (applications, sample) in [
         (1, ERROR),
