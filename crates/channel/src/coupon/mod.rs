@@ -17,6 +17,13 @@ use thiserror::Error;
 /// Bytes of a coupon id's digest: 96 bits, so that ids neither meet nor can be guessed without the key.
 const ID_BYTES: usize = 12;
 
+/// Largest value of one coupon, fen: 100,000 yuan.
+const FACE_VALUE_FEN_MAX: i64 = 10_000_000;
+/// Coupons in a batch.
+const COUNT_MAX: i64 = 10_000_000;
+/// Coupons of a batch for one member.
+const PER_MEMBER_MAX: i64 = 1_000;
+
 /// A batch of coupons.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
@@ -140,6 +147,23 @@ pub enum CouponError {
 }
 
 impl Batch {
+    /// What is not as it must be: field and text; empty for a batch that can be opened.
+    #[must_use]
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let ranges = [
+            ("face_value_fen", self.face_value_fen, FACE_VALUE_FEN_MAX),
+            ("total_count", self.total_count, COUNT_MAX),
+            ("per_member_max", self.per_member_max, PER_MEMBER_MAX),
+        ];
+        let outside = ranges.into_iter().filter(|(_, value, most)| !(1..=*most).contains(value));
+        let mut problems: Vec<_> =
+            outside.map(|(field, value, most)| (field, format!("must be 1 to {most}, is {value}"))).collect();
+        if self.valid_until_ms <= self.valid_from_ms {
+            problems.push(("valid_until_ms", "must be after valid_from_ms".to_owned()));
+        }
+        problems
+    }
+
     /// Issues a coupon, when `issued` of the batch and `of_member` of the member have been issued.
     ///
     /// # Errors

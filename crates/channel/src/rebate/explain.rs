@@ -16,7 +16,10 @@ pub fn explain(plan: &Plan, line: &Line) -> Text {
         LineKind::Level { level, own_bp, below_bp } => {
             let (own, below) = (percent(own_bp), percent(below_bp));
             if below_bp == 0 {
-                (format!("level {level} at {own}: {}", sum(plan, line)), format!("第 {level} 级,{own}:{}", sum(plan, line)))
+                (
+                    format!("level {level} at {own}: {}", sum(plan, line)),
+                    format!("第 {level} 级,{own}:{}", sum(plan, line)),
+                )
             } else {
                 (
                     format!("level {level} at {own} less {below} below: {}", sum(plan, line)),

@@ -91,7 +91,7 @@ impl Facts {
         let sales = unique(&self.sales, "sales", |sale| &sale.event_id, &mut problems);
         let returns = unique(&self.returns, "returns", |fact| &fact.event_id, &mut problems);
         for (index, sale) in self.sales.iter().enumerate() {
-            check_sale(index, sale, &mut problems);
+            problems.extend(below(&format!("sales[{index}]"), sale.problems()));
         }
         for id in returns.keys().filter(|id| sales.contains_key(*id)) {
             problems.push(Problem::new("returns", format!("event id {id:?} names a sale too")));
@@ -153,34 +153,49 @@ fn unique<'a, T: PartialEq>(
     by_id
 }
 
-fn check_sale(index: usize, sale: &Sale, problems: &mut Vec<Problem>) {
-    check_size(&format!("sales[{index}]"), sale.amount_minor, sale.quantity, problems);
-    let field = format!("sales[{index}].chain");
-    if sale.chain.is_empty() || sale.chain.len() > CHAIN_MAX {
-        let count = sale.chain.len();
-        problems.push(Problem::new(field, format!("must name 1 to {CHAIN_MAX} members, names {count}")));
-        return;
-    }
-    for (place, member) in sale.chain.iter().enumerate() {
-        if sale.chain.iter().take(place).any(|below| below.member_id == member.member_id) {
-            let id = &member.member_id;
-            problems.push(Problem::new(format!("{field}[{place}].member_id"), format!("{id:?} stands twice")));
+impl Sale {
+    /// What is wrong with it on its own; fields are relative to the sale.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = size_problems(self.amount_minor, self.quantity);
+        let count = self.chain.len();
+        if count == 0 || count > CHAIN_MAX {
+            problems
+                .push(Problem::new("chain", format!("must name 1 to {CHAIN_MAX} members, names {count}")));
+            return problems;
         }
+        for (place, member) in self.chain.iter().enumerate() {
+            if self.chain.iter().take(place).any(|below| below.member_id == member.member_id) {
+                let text = format!("{:?} stands twice", member.member_id);
+                problems.push(Problem::new(format!("chain[{place}].member_id"), text));
+            }
+        }
+        problems
     }
 }
 
-/// Whether amount and quantity are in range.
-fn check_size(field: &str, amount: i64, quantity: i64, problems: &mut Vec<Problem>) -> bool {
-    let before = problems.len();
+impl SaleReturn {
+    /// What is wrong with it on its own; fields are relative to the return.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        size_problems(self.amount_minor, self.quantity)
+    }
+}
+
+fn size_problems(amount: i64, quantity: i64) -> Vec<Problem> {
+    let mut problems = Vec::new();
     if !(0..=AMOUNT_MINOR_MAX).contains(&amount) {
-        let text = format!("must be 0 to {AMOUNT_MINOR_MAX}, is {amount}");
-        problems.push(Problem::new(format!("{field}.amount_minor"), text));
+        problems.push(Problem::new("amount_minor", format!("must be 0 to {AMOUNT_MINOR_MAX}, is {amount}")));
     }
     if !(0..=QUANTITY_MAX).contains(&quantity) {
-        let text = format!("must be 0 to {QUANTITY_MAX}, is {quantity}");
-        problems.push(Problem::new(format!("{field}.quantity"), text));
+        problems.push(Problem::new("quantity", format!("must be 0 to {QUANTITY_MAX}, is {quantity}")));
     }
-    problems.len() == before
+    problems
+}
+
+fn below(field: &str, found: Vec<Problem>) -> Vec<Problem> {
+    let found = found.into_iter();
+    found.map(|problem| Problem::new(format!("{field}.{}", problem.field), problem.text)).collect()
 }
 
 fn take_off(
@@ -191,7 +206,9 @@ fn take_off(
     problems: &mut Vec<Problem>,
 ) {
     let field = format!("returns[{index}]");
-    if !check_size(&field, fact.amount_minor, fact.quantity, problems) {
+    let found = fact.problems();
+    if !found.is_empty() {
+        problems.extend(below(&field, found));
         return;
     }
     let Some(left) = left.get_mut(fact.sale_event_id.as_str()) else {

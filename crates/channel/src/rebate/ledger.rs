@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
+use oaas_model::{Currency, Money};
 use sha2::{Digest as _, Sha256};
 
 use super::calculate::Outcome;
 use super::facts::{Facts, Sale, SaleReturn};
+use super::law::Text;
 
 /// A SHA-256.
 pub type Hash = [u8; 32];
@@ -50,6 +52,26 @@ pub struct LedgerLine {
 }
 
 impl Entry {
+    /// What was posted and why, in words for people.
+    #[must_use]
+    pub fn explain(&self, currency: Currency) -> Text {
+        let money = |minor: i64| Money::new(minor.into(), currency).to_string();
+        let (amount, after) = (money(self.amount_minor), money(self.balance_minor));
+        let before = money(self.balance_minor.saturating_sub(self.amount_minor));
+        let (act_en, act_zh) =
+            if self.amount_minor < 0 { ("claw-back", "追回") } else { ("accrual", "计提") };
+        let (start, version) = (self.period_start, self.plan_version);
+        Text {
+            en: format!(
+                "{act_en} of {amount}: the period from {start} was computed anew from its net sales under \
+                 version {version} and gives {after} instead of {before}"
+            ),
+            zh: format!(
+                "{act_zh} {amount}:{start} 起的期间按第 {version} 版计划以净销售额重新计算,由 {before} 变为 {after}"
+            ),
+        }
+    }
+
     /// The line that follows the one with the hash `previous`.
     #[must_use]
     pub fn seal(self, previous: Hash) -> LedgerLine {

@@ -32,11 +32,7 @@ impl Levels {
     ///
     /// # Errors
     /// A grade that the plan doesn't know; an amount beyond 128 bits.
-    pub fn lines<'a>(
-        &self,
-        net: &NetSale<'a>,
-        rule: Rounding,
-    ) -> Result<Vec<(&'a str, Line)>, LevelsError> {
+    pub fn lines<'a>(&self, net: &NetSale<'a>, rule: Rounding) -> Result<Vec<(&'a str, Line)>, LevelsError> {
         let chain: &'a [ChainMember] = &net.sale.chain;
         let shares = match self {
             Self::Fixed(rates) => fixed(chain, rates),
@@ -51,17 +47,18 @@ impl Levels {
             .map(|share| Ok((share.member.member_id.as_str(), exact(share)?)))
             .collect::<Result<Vec<_>, _>>()?;
         let amounts = split(&parts, rule).ok_or(LevelsError::Overflow)?;
-        let lines = shares.into_iter().zip(parts).zip(amounts).map(|((share, (member_id, exact)), amount)| {
-            let line = Line {
-                kind: share.kind,
-                event_id: Some(net.sale.event_id.clone()),
-                base,
-                pay: Some(Pay::Rate(share.rate_bp)),
-                exact: Some(exact),
-                amount,
-            };
-            (member_id, line)
-        });
+        let lines =
+            shares.into_iter().zip(parts).zip(amounts).map(|((share, (member_id, exact)), amount)| {
+                let line = Line {
+                    kind: share.kind,
+                    event_id: Some(net.sale.event_id.clone()),
+                    base,
+                    pay: Some(Pay::Rate(share.rate_bp)),
+                    exact: Some(exact),
+                    amount,
+                };
+                (member_id, line)
+            });
         Ok(lines.collect())
     }
 

@@ -17,6 +17,8 @@ mod levels;
 mod period;
 mod plan;
 #[cfg(feature = "grpc")]
+mod refusal;
+#[cfg(feature = "grpc")]
 mod store;
 #[cfg(test)]
 mod tests;
@@ -24,15 +26,11 @@ mod tiers;
 #[cfg(feature = "grpc")]
 mod wire;
 
-pub use calculate::{
-    CalculateError, Detail, LINES_MAX, Line, LineKind, MemberOutcome, Outcome, calculate,
-};
+pub use calculate::{CalculateError, Detail, LINES_MAX, Line, LineKind, MemberOutcome, Outcome, calculate};
 pub use exact::{Exact, Rounding, SCALE, apportion, split};
 pub use explain::explain;
 pub use facts::{ChainMember, FACTS_MAX, Facts, NetSale, PROBLEMS_MAX, Sale, SaleReturn};
-pub use ledger::{
-    Difference, Entry, Hash, LedgerLine, NO_HASH, differences, facts_digest, first_broken,
-};
+pub use ledger::{Difference, Entry, Hash, LedgerLine, NO_HASH, differences, facts_digest, first_broken};
 pub use levels::LevelsError;
 pub use period::{Period, PeriodKind};
 pub use plan::{

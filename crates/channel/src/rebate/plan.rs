@@ -358,8 +358,7 @@ fn check_limits(plan: &Plan, problems: &mut Vec<Problem>) {
             problems.push(Problem::new(field, text));
         }
     }
-    for (field, cap) in
-        [("cap_member_minor", plan.cap_member_minor), ("cap_plan_minor", plan.cap_plan_minor)]
+    for (field, cap) in [("cap_member_minor", plan.cap_member_minor), ("cap_plan_minor", plan.cap_plan_minor)]
     {
         if let Some(cap) = cap.filter(|cap| !(1..=CAP_MINOR_MAX).contains(cap)) {
             problems.push(Problem::new(field, format!("must be 1 to {CAP_MINOR_MAX}, is {cap}")));

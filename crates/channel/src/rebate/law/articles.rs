@@ -130,7 +130,11 @@ pub static ARTICLES: &[Article] = &[
                 Severity::Block,
                 "DIRECT_SELLER_PAYOUT",
             ),
-            rule(Trigger::PayoutOver { share_bp: 3_000, direct_selling: false }, Severity::Warn, "PAYOUT_SHARE"),
+            rule(
+                Trigger::PayoutOver { share_bp: 3_000, direct_selling: false },
+                Severity::Warn,
+                "PAYOUT_SHARE",
+            ),
         ],
     },
     Article {

@@ -80,13 +80,17 @@ pub fn check(plan: &Plan, first: Date, last: Date) -> Vec<Finding> {
             code: "NO_ARTICLES",
             field: "jurisdiction",
             message: Text {
-                en: format!("no articles on file for {} on {first}: the law was not checked", plan.jurisdiction),
+                en: format!(
+                    "no articles on file for {} on {first}: the law was not checked",
+                    plan.jurisdiction
+                ),
                 zh: format!("{first} 没有 {} 的法规条文:未作合法性检查", plan.jurisdiction),
             },
             article: None,
         }];
     }
-    let rules = in_force.into_iter().flat_map(|article| article.rules.iter().map(move |rule| (article, rule)));
+    let rules =
+        in_force.into_iter().flat_map(|article| article.rules.iter().map(move |rule| (article, rule)));
     let mut findings: Vec<_> = rules
         .filter(|(_, rule)| holds(rule.trigger, plan))
         .map(|(article, rule)| {
