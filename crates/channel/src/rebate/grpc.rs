@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::law::{self, Severity};
 use super::refusal::Refusal;
 use super::store::{CoreFact, RebateStore, Recordable, Recorded, Stored, compute};
-use super::{Facts, Levels, PROBLEMS_MAX, Period, Plan, Problem, wire};
+use super::{Facts, PROBLEMS_MAX, Period, Plan, Problem, wire};
 
 /// Facts that are recorded in one transaction.
 const CHUNK: usize = 256;
@@ -332,11 +332,11 @@ fn check_alone(path: &str, plan: &Plan, fact: &CoreFact) -> Result<(), Refusal> 
         CoreFact::Sale(sale) => sale.problems(),
         CoreFact::Return(fact) => fact.problems(),
     };
-    if let (CoreFact::Sale(sale), Some(levels)) = (fact, &plan.levels) {
-        if let Some((place, grade)) = Levels::unknown_grade(levels, &sale.chain) {
-            let text = format!("{grade:?} is not a grade of the plan");
-            problems.push(Problem::new(format!("chain[{place}].grade"), text));
-        }
+    if let (CoreFact::Sale(sale), Some(levels)) = (fact, &plan.levels)
+        && let Some((place, grade)) = levels.unknown_grade(&sale.chain)
+    {
+        let text = format!("{grade:?} is not a grade of the plan");
+        problems.push(Problem::new(format!("chain[{place}].grade"), text));
     }
     if problems.is_empty() {
         return Ok(());

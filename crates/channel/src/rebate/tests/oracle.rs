@@ -76,7 +76,7 @@ fn tiered(schedule: &TierSchedule, amount: i128, quantity: i128, rule: Rounding)
             }
         }
         TierMode::Retroactive => {
-            let top = schedule.tiers.iter().filter(|tier| reached(tier)).next_back().unwrap();
+            let top = schedule.tiers.iter().rfind(|tier| reached(tier)).unwrap();
             let base = if matches!(top.pay, Pay::Rate(_)) { amount } else { quantity };
             exact = worth(top.pay) * whole(base);
         }
