@@ -8,6 +8,7 @@ pub mod config;
 pub mod demo;
 pub mod descriptors;
 pub mod domains;
+pub mod projector;
 pub mod reload;
 pub mod server;
 pub mod telemetry;

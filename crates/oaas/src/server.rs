@@ -17,7 +17,6 @@ use oaas_gateway::edge::{
     ServerTls,
 };
 use oaas_gateway::{Gateway, Parts, Settings, edge};
-use oaas_metering::{Mark, Meters};
 use oaas_model::{Clock, SystemClock};
 use oaas_store::Store;
 use tokio::net::TcpListener;
@@ -25,10 +24,9 @@ use tokio::task::JoinHandle;
 
 use crate::catalog::{Loader, sources};
 use crate::config::{ClientCertificates, Config, Role, given, ms};
+use crate::projector::{Projecting, Projector};
 use crate::{admin, bare, domains, reload};
 
-/// How often counters go to the store.
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// How often the journal's health is looked at.
 const JOURNAL_WATCH_EVERY: Duration = Duration::from_secs(2);
 
@@ -48,7 +46,7 @@ pub struct Server {
     serving: JoinHandle<DrainReport>,
     beside: Vec<JoinHandle<()>>,
     journal: Option<Journal>,
-    meters: Option<Meters>,
+    projecting: Option<Projecting>,
     store: Store,
 }
 
@@ -89,7 +87,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Server> {
             serving,
             beside: Vec::new(),
             journal: None,
-            meters: None,
+            projecting: None,
             store,
         });
     }
@@ -101,7 +99,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Server> {
         ..JournalOptions::default()
     };
     let (journal, recovery) = Journal::open(options, Arc::clone(&clock))?;
-    let meters = open_meters(&store, &clock, &config.data).await?;
+    let (meters, projector) = Projector::open(&store, &clock, &journal, &config.data).await?;
     let (alerts, worker) = Alerts::new(webhooks(config)?);
     let mut beside = vec![tokio::spawn(worker.run())];
 
@@ -151,7 +149,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Server> {
     };
     beside.push(tokio::spawn(reload::watch(gateway.clone(), loader, sources(config), config.data.clone())));
     beside.push(tokio::spawn(refresh_keys(gateway.clone())));
-    beside.push(tokio::spawn(flush(meters.clone(), journal.clone())));
+    let projecting = projector.start();
     beside.push(tokio::spawn(watch_journal(gateway.clone())));
     if let Some(tls) = tls {
         beside.push(tokio::spawn(watch_certificate(config.clone(), tls)));
@@ -167,7 +165,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Server> {
         serving,
         beside,
         journal: Some(journal),
-        meters: Some(meters),
+        projecting: Some(projecting),
         store,
     })
 }
@@ -195,43 +193,15 @@ impl Server {
         for task in self.beside {
             task.abort();
         }
-        if let (Some(meters), Some(journal)) = (&self.meters, &self.journal) {
-            let flushed = meters.flush(mark(journal)).await;
+        if let Some(journal) = &self.journal {
             journal.close().await;
-            flushed?;
+        }
+        if let Some(projecting) = self.projecting {
+            // The journal is closed, so the last round sees and stores all of it.
+            projecting.finish().await?;
         }
         self.store.close().await;
         Ok(report)
-    }
-}
-
-/// Loads the counters and replays the journal from where they stand.
-async fn open_meters(store: &Store, clock: &Arc<dyn Clock>, data: &Path) -> anyhow::Result<Meters> {
-    let (meters, mark) = Meters::open(store, Arc::clone(clock)).await?;
-    let mut replayed = 0u64;
-    for record in oaas_audit::Reader::open(&data.join("journal"))?.records_after(mark.sequence) {
-        meters.replay(&record?.record);
-        replayed += 1;
-    }
-    if replayed > 0 {
-        tracing::info!(replayed, "counters caught up with the journal");
-    }
-    Ok(meters)
-}
-
-/// Up to where the counters have seen the journal. Taken before they are read, so that nothing is missed;
-/// what is seen twice counts once, by its call id.
-fn mark(journal: &Journal) -> Mark {
-    Mark { instance: journal.instance().to_owned(), sequence: journal.last_sequence() }
-}
-
-async fn flush(meters: Meters, journal: Journal) {
-    let mut tick = tokio::time::interval(FLUSH_EVERY);
-    loop {
-        tick.tick().await;
-        if let Err(error) = meters.flush(mark(&journal)).await {
-            tracing::error!(%error, "counters not stored; the journal has them");
-        }
     }
 }
 
