@@ -251,7 +251,8 @@ async fn streams_that_are_opened_and_reset_end_the_connection() {
     };
     timeout(SOON, flood).await.expect("refused in the end");
     let _ = timeout(SOON, connection).await.expect("closed");
-    assert_eq!(edge.count(|c| &c.early_reset_floods), 1);
+    // Resets that come before the edge has looked at their stream are HTTP/2's own to count.
+    assert_eq!(edge.count(|c| &c.early_reset_floods) + edge.count(|c| &c.excessive), 1);
     assert!(call(&calm, get("/peer")).await.is_ok(), "others go on");
 }
 
