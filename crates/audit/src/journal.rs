@@ -241,7 +241,14 @@ impl Counts {
 impl Shared {
     fn append(&self, event: &Event) -> Result<u64, JournalError> {
         let now = self.clock.now();
-        self.writer.lock().append(event, now)
+        let mut writer = self.writer.lock();
+        let appended = writer.append(event, now);
+        let soon = !writer.retired.is_empty() || appended.is_err();
+        drop(writer);
+        if soon {
+            self.signal(|signals| signals.wanted = true);
+        }
+        appended
     }
 
     fn append_and_ask(&self, event: &Event) -> Result<u64, JournalError> {

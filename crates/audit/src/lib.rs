@@ -7,8 +7,10 @@ mod frame;
 mod journal;
 mod open_calls;
 mod pass;
+mod reader;
 mod recover;
 mod segment;
+mod segment_reader;
 mod start;
 mod tally;
 mod writer;
@@ -18,4 +20,8 @@ pub use error::JournalError;
 pub use frame::{FRAME_HEAD_BYTES, RECORD_BYTES_MAX};
 pub use journal::{DurableAppend, Journal, JournalHealth, JournalOptions};
 pub use oaas_proto::oaas::audit::v1 as record;
+pub use reader::{Entry, Filter, Reader, Records};
 pub use recover::Recovery;
+
+#[cfg(test)]
+mod tests;

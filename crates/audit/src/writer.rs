@@ -16,8 +16,8 @@ use crate::segment::{HEADER_BYTES, Header, SegmentName, UNFINISHED};
 
 /// Most bytes that may wait for the disk; they are kept so that a failed sync loses nothing.
 pub(crate) const UNSYNCED_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Most files that may wait for their last sync.
-pub(crate) const RETIRED_MAX: usize = 4;
+/// Most full files that may wait for their last sync; with files of the usual size the limit above comes first.
+pub(crate) const RETIRED_MAX: usize = 256;
 
 /// A file that takes records.
 pub(crate) struct Current {

@@ -50,7 +50,7 @@ impl Snapshot {
         if !self.visible(service, Some(caller)) {
             return denied(Reason::MethodUnknown);
         }
-        let Some(subscription) = caller.subscriptions.get(&service.name) else {
+        let Some(subscription) = caller.subscription(service) else {
             return match service.visibility {
                 // The platform's own services and what is public need no subscription.
                 Visibility::Operators | Visibility::Public => Ok(Access { plan: None }),

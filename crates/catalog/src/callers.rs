@@ -6,6 +6,10 @@ use std::sync::Arc;
 
 use subtle::ConstantTimeEq as _;
 
+use crate::service::{ServiceEntry, Visibility};
+
+/// In a subscription's place for the service: all services whose visibility is internal.
+pub const ALL_SERVICES: &str = "*";
 /// Context string of the key digest; another one would make other digests of the same keys.
 const KEY_DIGEST_CONTEXT: &str = "oaas 2026-11 api key digest v1";
 
@@ -33,8 +37,69 @@ pub struct Application {
     pub owner: String,
     /// What it may do beyond calling.
     pub roles: Vec<Role>,
-    /// What it subscribes to, by full service name.
-    pub subscriptions: BTreeMap<Arc<str>, Subscription>,
+    /// What it subscribes to, by full service name or [`ALL_SERVICES`].
+    pub subscriptions: Subscriptions,
+}
+
+impl Application {
+    /// The subscription that covers `service`: its own, or the one of all internal services.
+    #[must_use]
+    pub fn subscription(&self, service: &ServiceEntry) -> Option<&Subscription> {
+        let all =
+            || self.subscriptions.get(ALL_SERVICES).filter(|_| service.visibility == Visibility::Internal);
+        self.subscriptions.get(&service.name).or_else(all)
+    }
+}
+
+/// Subscriptions by full service name: sorted in one block, for there are many applications with a few
+/// each, and a tree takes 600 bytes for the first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subscriptions(Box<[(Arc<str>, Subscription)]>);
+
+impl Subscriptions {
+    /// The subscription under exactly this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Subscription> {
+        let at = self.0.binary_search_by(|(there, _)| (**there).cmp(name)).ok()?;
+        self.0.get(at).map(|(_, subscription)| subscription)
+    }
+
+    /// Whether there is one under exactly this name.
+    #[must_use]
+    pub fn contains_key(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Names and subscriptions, by name.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Subscription)> {
+        self.0.iter().map(|(name, subscription)| (name, subscription))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<(Arc<str>, Subscription)> for Subscriptions {
+    /// Of two under the same name the last one holds.
+    fn from_iter<I: IntoIterator<Item = (Arc<str>, Subscription)>>(pairs: I) -> Self {
+        let sorted: BTreeMap<Arc<str>, Subscription> = pairs.into_iter().collect();
+        Self(sorted.into_iter().collect())
+    }
+}
+
+impl From<BTreeMap<Arc<str>, Subscription>> for Subscriptions {
+    fn from(map: BTreeMap<Arc<str>, Subscription>) -> Self {
+        map.into_iter().collect()
+    }
 }
 
 /// What an application may do beyond calling.
@@ -75,10 +140,14 @@ impl ApiKey {
         blake3::derive_key(KEY_DIGEST_CONTEXT, key.as_bytes())
     }
 
-    /// The look-up part of `key`: up to its last underscore. `None` when it has no such part.
+    /// The look-up part of `key`: up to its second underscore, for the secret behind may have more
+    /// (base64url). `None` when it has no such part.
     #[must_use]
     pub fn prefix_of(key: &str) -> Option<&str> {
-        key.rsplit_once('_').map(|(prefix, _)| prefix).filter(|prefix| !prefix.is_empty())
+        let (brand, rest) = key.split_once('_')?;
+        let (id, _secret) = rest.split_once('_')?;
+        key.get(..brand.len().checked_add(1)?.checked_add(id.len())?)
+            .filter(|_| !brand.is_empty() && !id.is_empty())
     }
 
     /// Whether `digest` is this key's, in constant time.
@@ -151,4 +220,50 @@ pub enum Jwks {
     File(PathBuf),
     /// An `http://` or `https://` address, fetched again while tokens name unknown keys.
     Url(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_by_its_first_part_whatever_its_secret_holds() {
+        assert_eq!(ApiKey::prefix_of("oaas_k3v5x2ma_a_b-c_d"), Some("oaas_k3v5x2ma"));
+        assert_eq!(ApiKey::prefix_of("oaas_k3v5x2ma_abc"), Some("oaas_k3v5x2ma"));
+        for bad in ["", "_", "__", "oaas_", "oaas_k3v5x2ma", "_a_b", "oaas__b"] {
+            assert_eq!(ApiKey::prefix_of(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_matches_its_own_digest_and_ends_with_its_date() {
+        let key = ApiKey {
+            prefix: "oaas_k3v5x2ma".into(),
+            digest: ApiKey::digest_of("oaas_k3v5x2ma_secret"),
+            expires_unix_ms: Some(1_000),
+            revoked: false,
+        };
+        assert!(key.matches(&ApiKey::digest_of("oaas_k3v5x2ma_secret")));
+        assert!(!key.matches(&ApiKey::digest_of("oaas_k3v5x2ma_secreu")));
+        assert_eq!(key.state(999), CredentialState::Valid);
+        assert_eq!(key.state(1_000), CredentialState::Expired);
+        assert_eq!(ApiKey { revoked: true, ..key }.state(1_000), CredentialState::Revoked);
+    }
+
+    #[test]
+    fn subscriptions_are_found_by_name() {
+        let one = |plan: &str| Subscription {
+            plan: Arc::from(plan),
+            state: SubscriptionState::Active,
+            expires_unix_ms: None,
+        };
+        let all: Subscriptions = [("b", "x"), ("a", "y"), ("b", "z")]
+            .map(|(name, plan)| (Arc::from(name), one(plan)))
+            .into_iter()
+            .collect();
+        assert_eq!(all.len(), 2);
+        assert_eq!(all.get("b"), Some(&one("z")));
+        assert_eq!(all.get("c"), None);
+        assert!(all.contains_key("a") && !all.is_empty());
+    }
 }

@@ -5,13 +5,22 @@
 
 mod access;
 mod callers;
+mod diagnostic;
+mod form;
+mod load;
 mod service;
 mod snapshot;
+mod yaml;
 
 pub use access::{Access, Denied};
 pub use callers::{
-    Algorithm, ApiKey, Application, Callers, CredentialState, Issuer, Jwks, Role, Subscription,
-    SubscriptionState,
+    ALL_SERVICES, Algorithm, ApiKey, Application, Callers, CredentialState, Issuer, Jwks, Role, Subscription,
+    SubscriptionState, Subscriptions,
+};
+pub use diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Diagnostics, Fault};
+pub use form::{SCHEMAS, json_schema};
+pub use load::{
+    KnownDescriptors, LoadError, ReflectionNeed, SERVICES_MAX, Sources, load, load_without_reflection,
 };
 pub use service::{
     AuditMode, BreakerNumbers, Degraded, Descriptors, Domain, Effect, Example, Expectation, MethodEntry,

@@ -216,6 +216,8 @@ pub struct Example {
     pub requests: Vec<serde_json::Value>,
     /// What must come back.
     pub expectation: Expectation,
+    /// Line of the entry's file at which it stands; the examples of a file are replayed in this order.
+    pub line: u32,
 }
 
 /// What an example's answer must be.

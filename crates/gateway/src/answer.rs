@@ -74,7 +74,8 @@ impl AnswerBody {
 
     /// The stream broke, or our own side of it did.
     fn broke(&mut self, error: &BoxError) {
-        let rejection = self.conclusion.call().aborted().unwrap_or_else(|| crate::layer::upstream::broken(error));
+        let rejection =
+            self.conclusion.call().aborted().unwrap_or_else(|| crate::layer::upstream::broken(error));
         self.cut(rejection);
     }
 
@@ -125,7 +126,8 @@ impl AnswerBody {
         let now = shared.clock.now();
         self.moved.0 = now;
         self.conclusion.feed(data).map_err(|over| {
-            let message = format!("a response message of {} bytes is over the limit of {}", over.size, over.limit);
+            let message =
+                format!("a response message of {} bytes is over the limit of {}", over.size, over.limit);
             Box::new(
                 Rejection::new(Reason::ResponseTooLarge, "audit", message)
                     .executed(Executed::True)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use oaas_capability::LocalService;
 use oaas_catalog::{BreakerNumbers, MethodEntry, ServiceEntry, Snapshot};
 
-use crate::breaker::{Breaker, BreakerPolicy};
+use crate::breaker::BreakerPolicy;
 use crate::metrics::MethodMetrics;
 use crate::upstream::Pool;
 
@@ -30,8 +30,6 @@ pub struct BoundMethod {
     pub service: Arc<ServiceEntry>,
     /// When its breaker trips.
     pub policy: BreakerPolicy,
-    /// The breaker of its service.
-    pub breaker: Arc<Breaker>,
     /// Its counters.
     pub metrics: Arc<MethodMetrics>,
     /// Where it runs.

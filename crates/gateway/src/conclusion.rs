@@ -179,12 +179,14 @@ impl Conclusion {
 impl Drop for Conclusion {
     fn drop(&mut self) {
         if !self.over {
-            let rejection = Rejection::new(Reason::CallerCancelled, "edge", "the caller went away").executed(
-                match self.call.intent() {
+            let rejection =
+                Rejection::new(Reason::CallerCancelled, "edge", "the caller went away").executed(match self
+                    .call
+                    .intent()
+                {
                     Intent::None => Executed::False,
                     _ => Executed::Unknown,
-                },
-            );
+                });
             self.call.rejected(rejection);
             drop(self.conclude(Code::Cancelled, None));
         }
@@ -220,8 +222,10 @@ fn refusal(call: &Call, outcome: &Outcome) -> record::Refusal {
 fn outcome_record(call: &Call, outcome: &Outcome) -> record::Outcome {
     let (endpoint, attempts) = call.endpoint();
     let price = call.entry().and_then(|entry| entry.price.as_ref()).filter(|_| outcome.code == Code::Ok);
-    let Traffic { messages: request_messages, bytes: request_bytes, digest: request_digest } = outcome.request;
-    let Traffic { messages: response_messages, bytes: response_bytes, digest: response_digest } = outcome.response;
+    let Traffic { messages: request_messages, bytes: request_bytes, digest: request_digest } =
+        outcome.request;
+    let Traffic { messages: response_messages, bytes: response_bytes, digest: response_digest } =
+        outcome.response;
     record::Outcome {
         head: Some(call.head()),
         status: u32::from(outcome.code.number()),

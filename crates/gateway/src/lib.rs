@@ -20,7 +20,7 @@ pub mod upstream;
 mod answer;
 mod buffer;
 mod conclusion;
-mod exposition;
+pub mod exposition;
 mod fetch;
 mod frames;
 mod gate;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use governor::clock::{Clock as GovernorClock, Reference};
+use governor::clock::Clock as GovernorClock;
+use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
@@ -24,7 +25,7 @@ const PLATFORM_RATE: RateLimit = RateLimit { per_second: 100, burst: 200 };
 const STRANGERS_RATE: RateLimit = RateLimit { per_second: 500, burst: 1000 };
 
 type Key = (Arc<str>, Box<str>);
-type Gcra = RateLimiter<NotKeyed, InMemoryState, GovernorTime>;
+type Gcra = RateLimiter<NotKeyed, InMemoryState, GovernorTime, NoOpMiddleware<Nanos>>;
 
 /// All limiters of the process.
 pub struct Limits {
@@ -81,7 +82,9 @@ impl Limits {
             self.sweep(&mut keyed);
         }
         match keyed.get(&key) {
-            Some(limiter) if limiter.rate == rate && limiter.concurrency == concurrency => Arc::clone(limiter),
+            Some(limiter) if limiter.rate == rate && limiter.concurrency == concurrency => {
+                Arc::clone(limiter)
+            }
             _ => {
                 keyed.insert(key, Arc::clone(&fresh));
                 fresh
@@ -166,11 +169,6 @@ impl GovernorClock for GovernorTime {
         Nanos::from(self.0.now().steady_ns)
     }
 }
-
-const _: fn() = || {
-    fn is_reference<T: Reference>() {}
-    is_reference::<Nanos>();
-};
 
 #[cfg(test)]
 mod tests {

@@ -97,14 +97,13 @@ fn details(call: &Call, rejection: &Rejection) -> Vec<prost_types::Any> {
     let reason = rejection.reason.as_str().to_owned();
     let mut details = vec![any("ErrorInfo", &rpc::ErrorInfo { reason, domain: DOMAIN.to_owned(), metadata })];
     if !rejection.violations.is_empty() {
-        let field_violations = rejection.violations.iter().map(|(field, description)| {
-            rpc::bad_request::FieldViolation {
+        let field_violations =
+            rejection.violations.iter().map(|(field, description)| rpc::bad_request::FieldViolation {
                 field: field.clone(),
                 description: description.clone(),
                 reason: rejection.reason.as_str().to_owned(),
                 ..Default::default()
-            }
-        });
+            });
         details.push(any("BadRequest", &rpc::BadRequest { field_violations: field_violations.collect() }));
     }
     if let Retry::After(wait) = rejection.retry {

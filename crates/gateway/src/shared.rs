@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use oaas_audit::Journal;
 use oaas_audit::record::{Administration, audit_record::Event};
 use oaas_metering::Meters;
-use oaas_model::Clock;
+use oaas_model::{Clock, Timestamp};
+use parking_lot::Mutex;
 
 use crate::alert::{Alert, AlertSink as _, Alerts, Severity, Status};
 use crate::auth::Auth;
@@ -63,7 +65,16 @@ pub struct Shared {
     pub settings: Settings,
     /// Counts calls for sampling, from a random start.
     pub(crate) dice: AtomicU64,
+    /// Whether the process is about to stop; health says so.
+    pub draining: AtomicBool,
+    /// Budgets that were told of, and when: one alert each a minute.
+    pub(crate) budget_alerts: Mutex<HashMap<(String, String, String), Timestamp>>,
 }
+
+/// Budgets whose last alert is remembered.
+const BUDGET_ALERTS_MAX: usize = 1_024;
+/// How often one budget is told of.
+const BUDGET_ALERT_EVERY: Duration = Duration::from_secs(60);
 
 impl Shared {
     /// Whether this call of a sampled method leaves a record: one in `one_in`.
@@ -91,6 +102,18 @@ impl Shared {
         z ^ (z >> 31)
     }
 
+    /// Has the end of `call` counted.
+    pub fn count_at_end(self: &Arc<Self>, call: &Arc<Call>) {
+        let shared = Arc::clone(self);
+        call.at_end(move |call, outcome| {
+            let metrics = match call.method() {
+                Some(method) => Arc::clone(&method.metrics),
+                None => shared.metrics.unknown(),
+            };
+            metrics.count(outcome, shared.clock.now());
+        });
+    }
+
     /// Tells of the changes of state that a call brought about.
     pub fn announce(&self, call: &Call, changes: &Changes) {
         let service = call.service_name();
@@ -103,7 +126,13 @@ impl Shared {
     }
 
     /// Tells of one change of state: an alert, and an audit record.
-    pub fn announce_one(&self, service: &str, application: Option<&str>, transition: &Transition, actor: &str) {
+    pub fn announce_one(
+        &self,
+        service: &str,
+        application: Option<&str>,
+        transition: &Transition,
+        actor: &str,
+    ) {
         self.alerts.raise(Alert::of_transition(service, application, transition));
         let mut details = HashMap::from([
             ("from".to_owned(), transition.from.to_string()),
@@ -132,18 +161,34 @@ impl Shared {
 
     /// Tells that an application used a budget up.
     pub fn budget_exhausted(&self, application: &str, budget: &str, key: &str) {
+        let (now, which) = (self.clock.now(), (application.to_owned(), budget.to_owned(), key.to_owned()));
+        let mut told = self.budget_alerts.lock();
+        if told.get(&which).is_some_and(|at| now.since(*at) < BUDGET_ALERT_EVERY) {
+            return;
+        }
+        if told.len() >= BUDGET_ALERTS_MAX {
+            told.retain(|_, at| now.since(*at) < BUDGET_ALERT_EVERY);
+        }
+        if told.len() < BUDGET_ALERTS_MAX {
+            told.insert(which, now);
+        }
+        drop(told);
         self.alerts.raise(Alert {
             name: "BudgetExhausted",
             severity: Severity::Critical,
-            labels: [("application", application.to_owned()), ("budget", budget.to_owned()), ("key", key.to_owned())]
-                .into(),
+            labels: [
+                ("application", application.to_owned()),
+                ("budget", budget.to_owned()),
+                ("key", key.to_owned()),
+            ]
+            .into(),
             annotations: [
                 ("summary", format!("{application} used up the budget {budget} of {key}")),
                 ("summary_zh", format!("{application} 已用尽 {key} 的预算 {budget}")),
             ]
             .into(),
             status: Status::Firing,
-            at: self.clock.now(),
+            at: now,
         });
     }
 }

@@ -28,8 +28,10 @@ use crate::shared::Shared;
 /// The stack; `edge` is above it and opens the [`crate::call::Call`] that all layers share.
 pub fn stack(
     shared: &Arc<Shared>,
-) -> impl Service<Governed, Response = Response<Body>, Error = Infallible, Future: Send + 'static> + Clone + Send + 'static
-{
+) -> impl Service<Governed, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
++ Clone
++ Send
++ 'static {
     let shared = || Arc::clone(shared);
     ServiceBuilder::new()
         // One span a call, joined to the caller's trace.

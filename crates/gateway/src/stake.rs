@@ -22,7 +22,11 @@ pub struct Stake {
 ///
 /// # Errors
 /// FIELD_INVALID when the message can't be decoded, the amount is negative or too large, or the key is too long.
-pub fn read(descriptor: &MessageDescriptor, field: &StakeField, message: &Bytes) -> Result<Stake, Box<Rejection>> {
+pub fn read(
+    descriptor: &MessageDescriptor,
+    field: &StakeField,
+    message: &Bytes,
+) -> Result<Stake, Box<Rejection>> {
     let invalid = |name: &str, why: &str| Box::new(Rejection::invalid("quota", name, why));
     let decoded = DynamicMessage::decode(descriptor.clone(), message.clone())
         .map_err(|_| invalid("body", "is not a message of this method"))?;

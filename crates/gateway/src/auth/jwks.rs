@@ -45,14 +45,16 @@ impl Keys {
         for (name, issuer) in &callers.issuers {
             let text = match &issuer.jwks {
                 Jwks::File(path) => tokio::fs::read(folder.join(path)).await.map_err(|e| e.to_string()),
-                Jwks::Url(url) => fetch::get(url).await.map_err(|e| e.to_string()),
+                Jwks::Url(url) => fetch::get(url).await.map(Vec::from).map_err(|e| e.to_string()),
             };
             let set = text.and_then(|t| serde_json::from_slice::<JwkSet>(&t).map_err(|e| e.to_string()));
             match set {
                 Ok(set) if set.keys.len() <= KEYS_MAX => {
                     self.sets.write().insert(Arc::clone(name), set);
                 }
-                Ok(set) => tracing::warn!(issuer = %name, keys = set.keys.len(), "too many keys; keeping the old ones"),
+                Ok(set) => {
+                    tracing::warn!(issuer = %name, keys = set.keys.len(), "too many keys; keeping the old ones")
+                }
                 Err(error) => tracing::warn!(issuer = %name, %error, "keys not read; keeping the old ones"),
             }
         }

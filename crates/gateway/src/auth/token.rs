@@ -82,7 +82,8 @@ impl Tokens {
     fn verify(&self, callers: &Callers, token: &str, unix_ms: i64) -> Result<(Arc<str>, Claims), Reason> {
         let invalid = Reason::CredentialsInvalid;
         let header = decode_header(token).map_err(|_| invalid)?;
-        let issuer = unverified_issuer(token).and_then(|iss| callers.issuers.get(iss.as_str())).ok_or(invalid)?;
+        let issuer =
+            unverified_issuer(token).and_then(|iss| callers.issuers.get(iss.as_str())).ok_or(invalid)?;
         let algorithm = allowed(issuer, header.alg).ok_or(invalid)?;
         let key = self.keys.find(&issuer.issuer, header.kid.as_deref(), algorithm).ok_or(invalid)?;
         let mut validation = Validation::new(algorithm);

@@ -3,6 +3,7 @@
 use oaas_model::Timestamp;
 
 use super::policy::BreakerPolicy;
+use super::tally::is_concentrated;
 use super::window::{Caller, Counts, Verdict};
 
 /// The rest of the callers can overrule one application's failed probes with a quarter of the probes.
@@ -79,7 +80,7 @@ impl Probing {
         }
         let worst = self.tallies.iter().map(|(_, counts)| *counts).max_by_key(failed).unwrap_or_default();
         let rest = self.judged.minus(worst);
-        if rest.calls == 0 || failed(&rest) > failures_max {
+        if rest.calls == 0 || failed(&rest) > failures_max || !is_concentrated(self.judged, worst, failed) {
             return Decision::Fail;
         }
         match full {

@@ -39,24 +39,6 @@ impl Tallies {
         self.tallies.iter_mut().map(|(_, slots)| slots.sum(slot)).max_by_key(failures).unwrap_or_default()
     }
 
-    /// The same over single calls; of more applications than are told apart, the first ones count.
-    pub fn worst_of(calls: impl Iterator<Item = (Caller, Verdict)>, failures: fn(&Counts) -> u64) -> Counts {
-        let mut tallies: Vec<(Caller, Counts)> = Vec::new();
-        for (caller, verdict) in calls.filter(|(caller, _)| *caller != 0) {
-            let full = tallies.len() >= APPLICATIONS_MAX;
-            match tallies.iter_mut().find(|(known, _)| *known == caller) {
-                Some((_, counts)) => counts.add(verdict),
-                None if full => {}
-                None => {
-                    let mut counts = Counts::default();
-                    counts.add(verdict);
-                    tallies.push((caller, counts));
-                }
-            }
-        }
-        tallies.into_iter().map(|(_, counts)| counts).max_by_key(failures).unwrap_or_default()
-    }
-
     /// The counts of one application.
     pub fn of(&mut self, slot: u64, caller: Caller) -> Counts {
         let found = self.tallies.iter_mut().find(|(known, _)| *known == caller);
@@ -101,8 +83,71 @@ pub(super) fn one_to_blame(
     over: fn(&BreakerPolicy, u64, u64) -> bool,
 ) -> bool {
     let rest = all.minus(worst);
-    let concentrated = failures(&worst).saturating_mul(100) >= failures(&all).saturating_mul(BLAME_PERCENT);
     let rest_fares_well =
         failures(&rest) <= u64::from(policy.probe_failures_max) || !over(policy, failures(&rest), rest.calls);
-    concentrated && rest.calls >= u64::from(policy.probes.max(1)) && rest_fares_well
+    is_concentrated(all, worst, failures) && rest.calls >= u64::from(policy.probes.max(1)) && rest_fares_well
+}
+
+/// Whether nearly all failures are those of `worst`.
+pub(super) fn is_concentrated(all: Counts, worst: Counts, failures: fn(&Counts) -> u64) -> bool {
+    failures(&worst).saturating_mul(100) >= failures(&all).saturating_mul(BLAME_PERCENT)
+}
+
+/// The caller with most of the failures among single calls, where one has more than half of them
+/// (Boyer and Moore's majority vote, 1981: one pass, no table); else any that fails, or nobody.
+pub(super) fn majority(
+    calls: impl Iterator<Item = (Caller, Verdict)>,
+    failures: fn(&Counts) -> u64,
+) -> Option<Caller> {
+    let (mut candidate, mut votes) = (None, 0u32);
+    for (caller, verdict) in calls {
+        let mut counts = Counts::default();
+        counts.add(verdict);
+        if failures(&counts) == 0 {
+            continue;
+        }
+        if votes == 0 {
+            candidate = Some(caller);
+        }
+        votes = if candidate == Some(caller) { votes.saturating_add(1) } else { votes.saturating_sub(1) };
+    }
+    candidate
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_bounded_and_a_failing_application_finds_a_place_in_it() {
+        let errors: fn(&Counts) -> u64 = |counts| counts.errors;
+        let mut tallies = Tallies::default();
+        for caller in 1..=1_000 {
+            tallies.add(1, caller, Verdict::Good);
+        }
+        assert_eq!(tallies.tallies.len(), APPLICATIONS_MAX);
+        for _ in 0..3 {
+            tallies.add(2, 5_000, Verdict::Error);
+        }
+        assert_eq!(tallies.tallies.len(), APPLICATIONS_MAX);
+        assert_eq!(tallies.worst(2, errors), Counts { calls: 3, errors: 3, timeouts: 0 });
+        // What is out of the window makes room for anybody.
+        tallies.add(60, 6_000, Verdict::Good);
+        assert_eq!(tallies.tallies.len(), 1);
+        // Where all fail, one more has no place, and nobody is to blame anyway.
+        for caller in 1..=40 {
+            tallies.add(60, caller, Verdict::Error);
+        }
+        assert_eq!(tallies.tallies.len(), APPLICATIONS_MAX);
+        assert_eq!(tallies.of(60, 40), Counts::default());
+    }
+
+    #[test]
+    fn the_majority_of_failures_is_found_among_any_number_of_callers() {
+        let errors: fn(&Counts) -> u64 = |counts| counts.errors;
+        let calls = (0..1_000u32).map(|n| if n % 3 == 0 { (n, Verdict::Error) } else { (n, Verdict::Good) });
+        let poison = (0..400).map(|_| (9_999, Verdict::Error));
+        assert_eq!(majority(calls.chain(poison), errors), Some(9_999));
+        assert_eq!(majority([(1, Verdict::Good), (1, Verdict::Timeout)].into_iter(), errors), None);
+    }
 }

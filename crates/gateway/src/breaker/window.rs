@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 
 use super::policy::{BreakerPolicy, CALLS_MIN_LIMIT};
-use super::tally::Tallies;
+use super::tally::{Tallies, majority};
 
 /// Slots of a window.
 pub(super) const SLOTS: u64 = 30;
@@ -206,15 +206,19 @@ impl Window {
         if recent.calls >= self.calls_min() { recent } else { self.latest_sum }
     }
 
-    /// The part of the evidence that comes from the application with the most failures of the kind
-    /// that `failures` reads; nothing when applications are not told apart.
+    /// The part of the evidence that comes from the application with most of the failures of the kind
+    /// that `failures` reads; nothing when applications are not told apart. Where no application has
+    /// more than half of them, it is the part of any one.
     pub fn worst(&mut self, now_ns: u64, failures: fn(&Counts) -> u64) -> Counts {
         let now_ns = self.tick(now_ns);
         let slot = now_ns / self.shape.slot_ns;
         if self.slots.sum(slot).calls >= self.calls_min() {
-            self.tallies.worst(slot, failures)
-        } else {
-            Tallies::worst_of(self.latest.iter().map(|call| (call.caller, call.verdict)), failures)
+            return self.tallies.worst(slot, failures);
+        }
+        let calls = self.latest.iter().map(|call| (call.caller, call.verdict));
+        match majority(calls, failures) {
+            None | Some(0) => Counts::default(),
+            Some(caller) => self.share_of(now_ns, caller),
         }
     }
 

@@ -32,7 +32,9 @@ impl Gate for Authenticate {
                 call.decided("authenticate", "anonymous", &[]);
                 Ok(())
             }
-            Ok(None) => Err(refusal(Reason::CredentialsMissing, "no credential: send `authorization: Bearer <key>`")),
+            Ok(None) => {
+                Err(refusal(Reason::CredentialsMissing, "no credential: send `authorization: Bearer <key>`"))
+            }
             Err(reason) => Err(refusal(reason, "the credential is not accepted")),
         }
     }

@@ -67,17 +67,15 @@ where
                 call.set_intent(Intent::Sampled);
                 Either::Left(GateFuture::Open { inner: self.inner.call(governed) })
             }
-            AuditMode::Sampled(_) | AuditMode::Standard => {
-                match self.shared.journal.append(intent(&call)) {
-                    Ok(_) => {
-                        call.set_intent(Intent::Written);
-                        Either::Left(GateFuture::Open { inner: self.inner.call(governed) })
-                    }
-                    Err(error) => {
-                        Either::Left(GateFuture::Shut { rejection: Some(unavailable(&self.shared, &error)) })
-                    }
+            AuditMode::Sampled(_) | AuditMode::Standard => match self.shared.journal.append(intent(&call)) {
+                Ok(_) => {
+                    call.set_intent(Intent::Written);
+                    Either::Left(GateFuture::Open { inner: self.inner.call(governed) })
                 }
-            }
+                Err(error) => {
+                    Either::Left(GateFuture::Shut { rejection: Some(unavailable(&self.shared, &error)) })
+                }
+            },
             AuditMode::Strict => {
                 let (shared, mut inner) = (Arc::clone(&self.shared), self.inner.clone());
                 Either::Right(Box::pin(async move {
@@ -95,9 +93,9 @@ where
 }
 
 fn intent(call: &Call) -> Event {
-    let deadline_ms = call.deadline().map_or(0, |deadline| {
-        u32::try_from(deadline.at.since(call.arrived).as_millis()).unwrap_or(u32::MAX)
-    });
+    let deadline_ms = call
+        .deadline()
+        .map_or(0, |deadline| u32::try_from(deadline.at.since(call.arrived).as_millis()).unwrap_or(u32::MAX));
     Event::Intent(record::Intent {
         head: Some(call.head()),
         decisions: call.decisions(),

@@ -108,12 +108,17 @@ fn take_quota(shared: &Arc<Shared>, call: &Arc<Call>, plan: &Plan) -> Result<(),
             Ok(())
         }
         Err(exhausted) => {
-            call.decided("quota", "refused", &[("calls", quota.calls as f64), ("used", exhausted.used as f64)]);
+            call.decided(
+                "quota",
+                "refused",
+                &[("calls", quota.calls as f64), ("used", exhausted.used as f64)],
+            );
             let message = format!("the quota of {} calls is used up", quota.calls);
             let rejection = Rejection::new(Reason::QuotaExhausted, "quota", message)
                 .fact("limit", quota.calls)
                 .fact("used", exhausted.used);
-            let subject = (format!("application:{}", application.id), format!("calls to {}", call.service_name()));
+            let subject =
+                (format!("application:{}", application.id), format!("calls to {}", call.service_name()));
             Err(until(rejection, subject, exhausted.resets_at_unix_ms, now.unix_ms()))
         }
     }
@@ -147,7 +152,8 @@ fn reserve(
     field: &StakeField,
     stake: Stake,
 ) -> Result<(), Box<Rejection>> {
-    let (Some(budget), Some(application)) = (plan.budgets.get(field.budget.as_str()), call.application()) else {
+    let (Some(budget), Some(application)) = (plan.budgets.get(field.budget.as_str()), call.application())
+    else {
         return Ok(());
     };
     let limit = BudgetLimit { amount_minor: budget.amount_minor, window: budget.window };
@@ -175,7 +181,8 @@ fn reserve(
         }
         Err(BudgetError::Exhausted(exhausted)) => {
             let used = exhausted.used as f64;
-            let numbers = [("limit_minor", limit.amount_minor as f64), ("used_minor", used), ("amount_minor", amount)];
+            let numbers =
+                [("limit_minor", limit.amount_minor as f64), ("used_minor", used), ("amount_minor", amount)];
             if plan.shadow {
                 call.decided("budget", "shadow", &numbers);
                 return Ok(());
@@ -194,7 +201,8 @@ fn reserve(
                 .fact("limit_minor", limit.amount_minor)
                 .fact("used_minor", exhausted.used)
                 .fact("currency", field.currency);
-            let subject = (format!("application:{}", application.id), format!("money at stake, {}", field.budget));
+            let subject =
+                (format!("application:{}", application.id), format!("money at stake, {}", field.budget));
             Err(until(rejection, subject, exhausted.frees_at_unix_ms, now.unix_ms()))
         }
         Err(BudgetError::Invalid(why)) => {
@@ -203,7 +211,12 @@ fn reserve(
     }
 }
 
-fn until(mut rejection: Rejection, subject: (String, String), at_unix_ms: i64, now_unix_ms: i64) -> Box<Rejection> {
+fn until(
+    mut rejection: Rejection,
+    subject: (String, String),
+    at_unix_ms: i64,
+    now_unix_ms: i64,
+) -> Box<Rejection> {
     let wait = Duration::from_millis(u64::try_from(at_unix_ms.saturating_sub(now_unix_ms)).unwrap_or(0));
     rejection.retry = if wait <= WAIT_MAX { Retry::After(wait) } else { Retry::Never };
     rejection.quota = Some(subject);

@@ -25,7 +25,9 @@ impl Gate for RateLimit {
         let shadow = plan.as_ref().is_some_and(|plan| plan.shadow);
         let limits = &self.shared.limits;
         let limiter = match (&plan, &application) {
-            (Some(plan), Some(application)) => limits.of(&application.id, service, plan.rate, plan.concurrency),
+            (Some(plan), Some(application)) => {
+                limits.of(&application.id, service, plan.rate, plan.concurrency)
+            }
             // The platform's own services need no plan: one modest rate an application, one for all strangers.
             (None, Some(application)) => limits.platform(&application.id),
             (_, None) => limits.strangers(),

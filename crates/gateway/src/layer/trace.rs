@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::Response;
-use opentelemetry::trace::{Span as _, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState, Tracer as _};
+use opentelemetry::trace::{
+    Span as _, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+    Tracer as _,
+};
 use opentelemetry::{KeyValue, global};
 use tower::{Layer, Service};
 
@@ -59,7 +62,9 @@ where
 fn open(call: &Arc<Call>) {
     let tracer = global::tracer("oaas");
     // Calls of paths that are not in the catalog share one name.
-    let name = call.entry().map_or_else(|| "unknown".to_owned(), |entry| entry.path.trim_start_matches('/').to_owned());
+    let name = call
+        .entry()
+        .map_or_else(|| "unknown".to_owned(), |entry| entry.path.trim_start_matches('/').to_owned());
     let builder = tracer.span_builder(name).with_kind(SpanKind::Server);
     let mut span = match (call.trace.trace_id(), call.trace.span_id()) {
         (Some(trace_id), Some(span_id)) => {

@@ -63,7 +63,8 @@ async fn forward(shared: Arc<Shared>, governed: Governed) -> Answer {
         Target::Local(service) => local(service.clone(), &call, request).await?,
         Target::Remote(pool) => remote(pool, &call, method, request).await?,
         Target::Missing => {
-            let message = format!("{} runs in another process, and no address is set for it", method.service.name);
+            let message =
+                format!("{} runs in another process, and no address is set for it", method.service.name);
             return Err(away(message).fact("phase", "no_endpoint").into());
         }
     };
@@ -72,6 +73,8 @@ async fn forward(shared: Arc<Shared>, governed: Governed) -> Answer {
 
 async fn local(mut service: LocalService, call: &Arc<Call>, mut request: Request<Body>) -> Answer {
     call.sent_to(Arc::from("local"), 1);
+    // The platform's own services answer by what this very call may see.
+    request.extensions_mut().insert(Arc::clone(call));
     request.extensions_mut().insert(CallContext {
         call_id: call.id,
         application: call.application().map_or_else(String::new, |a| a.id.to_string()),

@@ -1,0 +1,271 @@
+//! A service's file as an entry.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use prost_reflect::{MethodDescriptor, ServiceDescriptor};
+
+use super::descriptors::{Described, upstream};
+use super::inherited::Inherited;
+use super::plans::Plans;
+use super::{Loading, SERVICES_MAX, dangling, files, method};
+use crate::diagnostic::{Fault, Finding, Findings, same, text};
+use crate::service::{MethodEntry, ServiceEntry, Stage, Text, Upstream, Visibility};
+use crate::yaml::{Mark, Node};
+
+/// Entries by full service name.
+pub(super) type Services = BTreeMap<Arc<str>, Arc<ServiceEntry>>;
+
+/// What can be checked only when all services and plans are known, by number of the file.
+#[derive(Default)]
+pub(super) struct Late {
+    pub checks: Vec<(usize, LateCheck)>,
+}
+
+/// One such check.
+pub(super) enum LateCheck {
+    /// The degraded answer comes from another method.
+    DegradedMethod { mark: Mark, target: String, method: MethodDescriptor },
+    /// A stake draws on a budget of some plan.
+    Budget { mark: Mark, budget: String, currency: oaas_model::Currency },
+}
+
+impl LateCheck {
+    pub fn run(self, services: &Services, plans: &Plans, findings: &mut Findings) {
+        match self {
+            Self::DegradedMethod { mark, target, method } => {
+                degraded_method(mark, &target, &method, services, findings)
+            }
+            Self::Budget { mark, budget, currency } => plans.check_budget(mark, &budget, currency, findings),
+        }
+    }
+}
+
+fn degraded_method(
+    mark: Mark,
+    target: &str,
+    method: &MethodDescriptor,
+    services: &Services,
+    findings: &mut Findings,
+) {
+    let found = target
+        .strip_prefix('/')
+        .and_then(|rest| rest.split_once('/'))
+        .and_then(|(service, name)| services.get(service).and_then(|service| service.methods.get(name)));
+    let Some(other) = found else {
+        let paths =
+            services.values().flat_map(|service| service.methods.values()).map(|method| &*method.path);
+        let what = ("the path of a catalogued method", "目录中某个方法的路径");
+        findings.push(dangling(mark, target, what, paths));
+        return;
+    };
+    let other = &other.descriptor;
+    let expected = if other.full_name() == method.full_name() {
+        text("another method", "另一个方法")
+    } else if other.input() != method.input() || other.output() != method.output() {
+        let (input, output) = (method.input(), method.output());
+        same(format!("({}) -> {}", input.full_name(), output.full_name()))
+    } else if other.is_client_streaming() || other.is_server_streaming() {
+        text("a method without streams", "非流式方法")
+    } else {
+        return;
+    };
+    let found = same(format!("({}) -> {}", other.input().full_name(), other.output().full_name()));
+    findings.push(Finding::new(mark, Fault::Conflict, found, expected));
+}
+
+impl Loading<'_> {
+    /// Compiles every service whose messages are known.
+    pub(super) fn services(
+        &mut self,
+        inherited: &Inherited,
+        described: &mut Described,
+        late: &mut Late,
+    ) -> Services {
+        let mut services = Services::new();
+        let mut first: HashMap<String, String> = HashMap::new();
+        let mut methods = 0usize;
+        for (number, tree) in self.trees.iter_mut().enumerate() {
+            let Some(root) = tree.root.as_ref().filter(|_| tree.file.kind == files::FileKind::Service) else {
+                continue;
+            };
+            let from = tree.findings.count();
+            if let Some(name) = root.get("service").filter(|name| name.text().is_some()) {
+                let text = name.text().unwrap_or_default();
+                if let Some(place) = first.get(text) {
+                    tree.findings.push(doubled(name, place));
+                } else if first.len() >= SERVICES_MAX {
+                    tree.findings.push(too_many(name.mark));
+                } else {
+                    first.insert(text.to_owned(), tree.file.name.clone());
+                    let mut compiler = Compiler { inherited, described, late, number, methods: &mut methods };
+                    let entry =
+                        compiler.service(text, root, tree.file, &self.sources.catalog, &mut tree.findings);
+                    services.extend(entry.map(|entry| (Arc::clone(&entry.name), Arc::new(entry))));
+                }
+            }
+            tree.findings.name_fields(from, "", root);
+        }
+        services
+    }
+}
+
+fn doubled(name: &Node<'_>, place: &str) -> Finding {
+    let expected = text(
+        format!("one file a service; {place} has it already"),
+        format!("每个服务一个文件；{place} 已有"),
+    );
+    Finding::new(name.mark, Fault::Doubled, name.describe(), expected)
+}
+
+fn too_many(mark: Mark) -> Finding {
+    let expected = text(format!("at most {SERVICES_MAX} services"), format!("最多 {SERVICES_MAX} 个服务"));
+    Finding::new(mark, Fault::Budget, text("more", "更多"), expected)
+}
+
+/// Compiles one file.
+struct Compiler<'c> {
+    inherited: &'c Inherited,
+    described: &'c Described,
+    late: &'c mut Late,
+    /// Number of the file.
+    number: usize,
+    /// Methods so far.
+    methods: &'c mut usize,
+}
+
+impl Compiler<'_> {
+    fn service(
+        &mut self,
+        name: &str,
+        root: &Node<'_>,
+        file: &files::SourceFile,
+        folder: &std::path::Path,
+        findings: &mut Findings,
+    ) -> Option<ServiceEntry> {
+        let inherited = self.inherited.refined(root, findings);
+        let domain = root.get("domain").and_then(Node::text).unwrap_or_default();
+        if let Some(node) = root.get("domain").filter(|_| domain != file.folder()) {
+            let expected = text(
+                format!("`{}`, the folder of the file", file.folder()),
+                format!("文件所在文件夹 `{}`", file.folder()),
+            );
+            findings.push(Finding::new(node.mark, Fault::Conflict, node.describe(), expected));
+        }
+        let anonymous = root.get("anonymous").and_then(Node::flag).unwrap_or(false);
+        if let Some(node) =
+            root.get("anonymous").filter(|_| anonymous && inherited.visibility != Visibility::Public)
+        {
+            let expected = text("`visibility: public` beside it", "同时设置 `visibility: public`");
+            findings.push(Finding::new(node.mark, Fault::Conflict, node.describe(), expected));
+        }
+        let upstream = upstream(root, findings, Some(folder));
+        let descriptor = self.descriptor(name, root, &upstream, findings)?;
+        let name: Arc<str> = Arc::from(name);
+        Some(ServiceEntry {
+            domain: Arc::from(domain),
+            title: words(root.get("title")),
+            summary: words(root.get("summary")),
+            owner: root.get("owner").and_then(Node::text).unwrap_or_default().to_owned(),
+            tags: strings(root.get("tags")),
+            stage: stage(root.get("stage").and_then(Node::text).unwrap_or_default()),
+            visibility: inherited.visibility,
+            anonymous,
+            upstream,
+            methods: self.methods(&name, root, &descriptor, &inherited, findings),
+            sla: inherited.sla,
+            file: PathBuf::from(&file.name),
+            name,
+        })
+    }
+
+    fn descriptor(
+        &self,
+        name: &str,
+        root: &Node<'_>,
+        upstream: &Upstream,
+        findings: &mut Findings,
+    ) -> Option<ServiceDescriptor> {
+        let pool = &self.described.pool;
+        let known = match upstream {
+            Upstream::Local => self.described.local.get_service_by_name(name).is_some(),
+            Upstream::Remote { .. } => true,
+        };
+        let descriptor = pool.get_service_by_name(name).filter(|_| known);
+        if descriptor.is_none() && !self.described.waits(name) {
+            let mark = root.get("service").map_or(root.mark, |node| node.mark);
+            let what = match upstream {
+                Upstream::Local => (
+                    "a service of this program (or an `upstream` with endpoints)",
+                    "本程序内的服务（或带 endpoints 的 `upstream`）",
+                ),
+                Upstream::Remote { .. } => ("a service of its descriptor set", "其描述符集中的服务"),
+            };
+            let names: Vec<ServiceDescriptor> = pool.services().collect();
+            findings.push(dangling(mark, name, what, names.iter().map(ServiceDescriptor::full_name)));
+        }
+        descriptor
+    }
+
+    fn methods(
+        &mut self,
+        service: &Arc<str>,
+        root: &Node<'_>,
+        descriptor: &ServiceDescriptor,
+        inherited: &Inherited,
+        findings: &mut Findings,
+    ) -> BTreeMap<Arc<str>, Arc<MethodEntry>> {
+        let rpcs: Vec<MethodDescriptor> = descriptor.methods().collect();
+        let Some(node) = root.get("methods") else { return BTreeMap::new() };
+        let mut methods = BTreeMap::new();
+        for entry in node.entries() {
+            let Some(rpc) = rpcs.iter().find(|rpc| rpc.name() == entry.key) else {
+                let what = ("an RPC of the service", "该服务的 RPC");
+                findings.push(dangling(
+                    entry.key_mark,
+                    &entry.key,
+                    what,
+                    rpcs.iter().map(MethodDescriptor::name),
+                ));
+                continue;
+            };
+            let index = *self.methods;
+            *self.methods = index.saturating_add(1);
+            let mut build =
+                method::Build { inherited, late: &mut self.late.checks, number: self.number, findings };
+            let method = build.method(service, rpc, &entry.value, index);
+            methods.insert(Arc::clone(&method.name), Arc::new(method));
+        }
+        for rpc in rpcs.iter().filter(|rpc| !node.entries().iter().any(|entry| entry.key == rpc.name())) {
+            let found =
+                text(format!("no entry for `{}`", rpc.name()), format!("没有 `{}` 的条目", rpc.name()));
+            let expected = text("an entry for each RPC of the service", "该服务的每个 RPC 都有条目");
+            let finding = Finding::new(node.mark, Fault::MissingField, found, expected);
+            findings.push(finding.field(format!("methods.{}", rpc.name())));
+        }
+        methods
+    }
+}
+
+/// A text in both languages.
+pub(super) fn words(node: Option<&Node<'_>>) -> Text {
+    let word = |name| {
+        node.and_then(|node| node.get(name)).and_then(Node::text).unwrap_or_default().trim().to_owned()
+    };
+    Text { en: word("en"), zh: word("zh") }
+}
+
+/// The texts of a list.
+pub(super) fn strings(node: Option<&Node<'_>>) -> Vec<String> {
+    node.map(Node::items).unwrap_or_default().iter().filter_map(Node::text).map(str::to_owned).collect()
+}
+
+fn stage(word: &str) -> Stage {
+    match word {
+        "ga" => Stage::Ga,
+        "beta" => Stage::Beta,
+        "deprecated" => Stage::Deprecated,
+        _ => Stage::Alpha,
+    }
+}
