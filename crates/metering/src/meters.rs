@@ -69,7 +69,9 @@ impl Meters {
             let stakes = row.stakes.into_iter().map(hold).collect();
             let (at_ms, point_ms) = (row.at_ms, row.point_ms);
             let (application, service) = (row.application.clone(), row.service);
-            projection.restore(call, OpenCall { application, service, at_ms, point_ms, stakes, own: false });
+            let open =
+                OpenCall { application, service, at_ms, point_ms, stakes, opened_after: None, own: false };
+            projection.restore(call, open);
         }
         let shared = Shared {
             store: store.clone(),

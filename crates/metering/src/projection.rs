@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::budget::LEASE_MS;
 use crate::calendar::{HOUR_MS, MINUTE_MS, floor};
 use crate::live::{Live, Reservation};
+use crate::quota::KEPT_MS;
 use crate::usage::{MinuteKey, Minutes, Sum};
 use crate::{BudgetKey, Ended, Mark, QuotaKey, Settle};
 
@@ -51,7 +52,10 @@ pub(crate) struct OpenCall {
     pub at_ms: i64,
     /// The moment that its call is counted under.
     pub point_ms: i64,
+    /// Money that is neither spent nor released.
     pub stakes: Vec<OpenStake>,
+    /// The batch before the one that it was opened in; none when it came from the store.
+    pub opened_after: Option<u64>,
     /// Whether this process admitted it, so that it settles by itself; or one before it.
     pub own: bool,
 }
@@ -237,7 +241,15 @@ impl Projection {
         if !full {
             let own = source == Source::Own;
             let (application, service) = (application.into(), service.into());
-            let open = OpenCall { application, service, at_ms, point_ms, stakes, own };
+            let open = OpenCall {
+                application,
+                service,
+                at_ms,
+                point_ms,
+                stakes,
+                opened_after: Some(self.last_batch),
+                own,
+            };
             self.batch.opened.insert(call, open.row());
             self.open.insert(call, open);
         }
@@ -246,8 +258,8 @@ impl Projection {
     /// Settles the call, if it is open.
     fn end(&mut self, call: Option<CallKey>, ended: Ended, at_ms: i64, live: &Live) {
         let Some((call, open)) = call.and_then(|call| Some((call, self.open.remove(&call)?))) else { return };
-        self.forget(call);
-        let OpenCall { application, service, at_ms: began_ms, point_ms, stakes, own } = open;
+        self.forget(call, &open);
+        let OpenCall { application, service, at_ms: began_ms, point_ms, stakes, own, .. } = open;
         if ended.gives_quota_back() {
             let key = QuotaKey { application: &application, service: &service };
             if !own {
@@ -270,27 +282,38 @@ impl Projection {
         }
     }
 
-    /// Takes calls whose lease has ended as made, and their money as spent then.
+    /// Takes the money of calls whose lease has ended as spent then. The calls stay open, since their end
+    /// says whether they count; those that never end are forgotten when no period counts them.
     pub fn end_leases(&mut self, now_ms: i64, live: &Live) {
         let ended: Vec<_> = self
             .open
             .iter()
-            .filter(|(_, open)| open.at_ms.saturating_add(LEASE_MS) <= now_ms)
+            .filter(|(_, open)| {
+                let money = !open.stakes.is_empty() && open.at_ms.saturating_add(LEASE_MS) <= now_ms;
+                money || open.at_ms.saturating_add(KEPT_MS) < now_ms
+            })
             .map(|(call, _)| *call)
             .collect();
         for call in ended {
             let Some(mut open) = self.open.remove(&call) else { continue };
-            self.forget(call);
             for stake in std::mem::take(&mut open.stakes) {
                 let key =
                     BudgetKey { application: &open.application, budget: &stake.budget, key: &stake.key };
                 self.spend(key, stake.amount, open.at_ms.saturating_add(LEASE_MS), live);
             }
+            if open.at_ms.saturating_add(KEPT_MS) < now_ms {
+                self.forget(call, &open);
+            } else {
+                self.batch.opened.insert(call, open.row());
+                self.open.insert(call, open);
+            }
         }
     }
 
-    fn forget(&mut self, call: CallKey) {
-        if self.batch.opened.remove(&call).is_none() {
+    /// Takes the call out of the store, unless it never came there.
+    fn forget(&mut self, call: CallKey, open: &OpenCall) {
+        self.batch.opened.remove(&call);
+        if open.opened_after != Some(self.last_batch) {
             self.batch.closed.insert(call);
         }
     }

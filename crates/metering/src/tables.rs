@@ -211,7 +211,8 @@ async fn add_usage(tx: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Result<()
 }
 
 async fn change_open(tx: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Result<(), StoreError> {
-    for call in &batch.closed {
+    // An open call is written again when its money is settled before it ends.
+    for call in batch.closed.iter().chain(batch.opened.keys()) {
         for statement in
             ["DELETE FROM metering_stake WHERE call_id = $1", "DELETE FROM metering_open WHERE call_id = $1"]
         {
@@ -219,7 +220,7 @@ async fn change_open(tx: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Result<
         }
     }
     for (call, row) in &batch.opened {
-        sqlx::query("INSERT OR REPLACE INTO metering_open VALUES ($1, $2, $3, $4, $5)")
+        sqlx::query("INSERT INTO metering_open VALUES ($1, $2, $3, $4, $5)")
             .bind(&call[..])
             .bind(&*row.application)
             .bind(&*row.service)
@@ -228,7 +229,7 @@ async fn change_open(tx: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Result<
             .execute(&mut **tx)
             .await?;
         for (place, (budget, key, amount)) in (0i64..).zip(&row.stakes) {
-            sqlx::query("INSERT OR REPLACE INTO metering_stake VALUES ($1, $2, $3, $4, $5)")
+            sqlx::query("INSERT INTO metering_stake VALUES ($1, $2, $3, $4, $5)")
                 .bind(&call[..])
                 .bind(place)
                 .bind(&**budget)
