@@ -7,7 +7,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use oaas_cross_border::clearance_time::{Record, scms};
 use oaas_model::Lang;
 use oaas_proto::oaas::cross_border::v1 as wire;
-use tonic::metadata::MetadataValue;
 use wire::clearance_time_service_client::ClearanceTimeServiceClient;
 
 /// Send records of the past to a capability.
@@ -45,17 +44,11 @@ pub async fn run(
         wire::RecordClearanceRequest::from(&record)
     });
 
-    let mut request = tonic::Request::new(tokio_stream::iter(messages));
-    if let Some(key) = &connection.key {
-        let bearer = MetadataValue::try_from(format!("Bearer {key}")).context("the key has odd characters")?;
-        request.metadata_mut().insert("authorization", bearer);
-    }
+    let request = connection.request(tokio_stream::iter(messages))?;
     let channel = connection.channel().await?;
     let answer = ClearanceTimeServiceClient::new(channel).record_clearance(request).await;
     bar.finish_and_clear();
-    let done = answer.map_err(|status| {
-        anyhow::anyhow!("{}: {} ({:?})", connection.address, status.message(), status.code())
-    })?;
+    let done = answer.map_err(|status| super::refused(&status, output))?;
     report(&done.into_inner(), &import.skipped, output);
     Ok(())
 }
