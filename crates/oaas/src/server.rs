@@ -17,7 +17,7 @@ use oaas_gateway::edge::{
     ServerTls,
 };
 use oaas_gateway::{Gateway, Parts, Settings, edge};
-use oaas_model::{Clock, SystemClock};
+use oaas_model::SystemClock;
 use oaas_store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
