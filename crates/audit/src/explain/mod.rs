@@ -68,9 +68,9 @@ impl<'a> Story<'a> {
 
     /// The longest trail: an outcome repeats its intent's and adds to it, or has its own part only.
     fn decisions(&self) -> Vec<&'a Decision> {
-        let early = self.intent.map_or(&[][..], |it| &it.decisions);
+        let early = self.intent.map_or(&[] as &[Decision], |it| it.decisions.as_slice());
         let late = match (self.outcome, self.refusal) {
-            (Some(outcome), _) => &outcome.decisions[..],
+            (Some(outcome), _) => outcome.decisions.as_slice(),
             (None, Some(refusal)) => &refusal.decisions,
             (None, None) => &[],
         };
@@ -151,7 +151,8 @@ impl Text {
     fn outcome(&mut self, outcome: &Outcome) {
         let (code, after) = (Code::from_number(outcome.status), duration_us(outcome.elapsed_us));
         let by_gateway = outcome.origin == "gateway";
-        let (endpoint, attempts) = (&outcome.endpoint, outcome.attempts.max(1));
+        let attempts = outcome.attempts.max(1);
+        let endpoint = if outcome.endpoint.is_empty() { "-" } else { &outcome.endpoint };
         if by_gateway && !outcome.degraded {
             let reason = &outcome.reason;
             self.say(
