@@ -6,6 +6,10 @@
 //! ([`Meters::observe`]) sums the audit records as they were written; only these sums are stored, in one
 //! transaction with the mark of the last record in them. A start loads the sums and replays the records
 //! behind the mark ([`Meters::replay`]), which gives exactly the calls that have an intent.
+//!
+//! Around it: open, replay all records behind the mark, serve. Each second note the last record that is on
+//! the disk, observe the records from [`Meters::mark`] on, flush with the noted one. A method whose records
+//! are sampled has no exact quota or budget across a crash.
 
 mod budget;
 mod calendar;
