@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::model::{Level, Observation, TAU2_PRIOR, VARIANCE_MIN, weight_of_age};
+use super::model::{Effects, Level, Observation, TAU2_PRIOR, VARIANCE_MIN, weight_of_age};
 use super::priors;
 use super::shape::{Residual, Shape};
 use super::{Factor, Model, Stage, normal};
@@ -126,30 +126,61 @@ impl Fitter {
         }
     }
 
-    /// Variance within, with that which imputation leaves open.
+    /// Variance within, with that which imputation leaves open, over what the effects leave of the cases.
     fn spread(&self, model: &mut Model) {
-        let (mut squares, mut weight) = (SIGMA2_PRIOR_CASES * model.prior.sigma2, SIGMA2_PRIOR_CASES);
-        for case in &self.cases {
-            squares += case.weight * ((case.filled - case.center).powi(2) + case.open);
-            weight += case.weight;
-        }
-        model.sigma2 = (squares / weight).max(VARIANCE_MIN);
+        let (weight, used) = (self.weight(), self.used(model));
+        let squares = |case: &Case| case.weight * ((case.filled - case.center).powi(2) + case.open);
+        let sum: f64 = self.cases.iter().map(squares).sum();
+        let prior = SIGMA2_PRIOR_CASES * model.prior.sigma2;
+        model.sigma2 = ((prior + sum) / (SIGMA2_PRIOR_CASES + weight - used)).max(VARIANCE_MIN);
+    }
+
+    fn weight(&self) -> f64 {
+        self.cases.iter().map(|case| case.weight).sum()
+    }
+
+    /// Effective number of parameters: each level as far as it is not drawn back (Gelman & Hill, ch. 24);
+    /// at most half of the cases.
+    fn used(&self, model: &Model) -> f64 {
+        let own = |level: &Level, tau2: f64| level.weight / (level.weight + model.sigma2 / tau2);
+        let of_factor = |(column, effects): (&Column, &Effects)| -> f64 {
+            column.cases.iter().map(|level| own(level, effects.tau2)).sum()
+        };
+        let used: f64 = self.columns.iter().zip(&model.factors).map(of_factor).sum();
+        used.min(self.weight() / 2.0)
     }
 
     fn finish(mut self, mut model: Model) -> Model {
+        model.weight = self.weight();
+        self.shapes(&mut model);
         for (effects, column) in model.factors.iter_mut().zip(&mut self.columns) {
             column.gather(&self.cases);
             let names = std::mem::take(&mut column.names);
             effects.levels = names.into_iter().zip(column.cases.iter().copied()).collect();
         }
-        model.weight = self.cases.iter().map(|case| case.weight).sum();
-        let residuals = self.cases.iter().map(|case| Residual {
-            value: case.z - case.center,
+        model
+    }
+
+    /// The shape of all residuals, and each country's drawn to it. The effects were made to fit these very
+    /// cases, so the residuals are stretched to what those of new cases will be.
+    fn shapes(&self, model: &mut Model) {
+        let stretch = (model.weight / (model.weight - self.used(model))).sqrt();
+        let residual = |case: &Case| Residual {
+            value: stretch * (case.z - case.center),
             weight: case.weight,
             finished: case.finished,
-        });
-        model.shape = Shape::kaplan_meier(residuals.collect(), model.sigma2.sqrt());
-        model
+        };
+        let normal = Shape::normal(model.sigma2.sqrt());
+        model.shape = Shape::kaplan_meier(self.cases.iter().map(residual).collect(), &normal);
+        let Some(countries) = self.columns.get(Factor::Country.index()) else { return };
+        let mut groups = vec![Vec::new(); countries.names.len()];
+        for (case, &country) in self.cases.iter().zip(&countries.of_case) {
+            if let Some(group) = groups.get_mut(country) {
+                group.push(residual(case));
+            }
+        }
+        let shapes = groups.into_iter().map(|group| Shape::kaplan_meier(group, &model.shape));
+        model.country_shapes = countries.names.iter().cloned().zip(shapes).collect();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::model::Effect;
 use super::priors::{COUNTRY_PRIOR_SOURCE, GLOBAL_PRIOR_SOURCE};
+use super::shape::Shape;
 use super::{Factor, Model, Stage, Traits, priors};
 
 /// The quantiles of every answer.
@@ -69,8 +70,22 @@ pub struct Forecast {
     pub evidence: Evidence,
     /// What moves it away from the middle of all, strongest first.
     pub drivers: Vec<Driver>,
+    time: LogTime,
+}
+
+/// A distribution of log(1 + hours).
+#[derive(Clone, Debug)]
+struct LogTime {
     center: f64,
     scale: f64,
+    shape: Shape,
+}
+
+impl LogTime {
+    fn hours(&self, probability: f64) -> f64 {
+        let z = self.center + self.scale * self.shape.quantile(probability);
+        z.clamp(0.0, LOG_HOURS_MAX).exp_m1()
+    }
 }
 
 impl Evidence {
@@ -105,13 +120,14 @@ impl Model {
         // What is not known of the effects widens the band.
         let open: f64 = effects.iter().map(|(_, _, effect)| effect.variance).sum();
         let scale = (1.0 + open / self.sigma2).sqrt();
+        let shape = self.country_shapes.get(traits.destination.code()).unwrap_or(&self.shape).clone();
+        let time = LogTime { center, scale, shape };
         Forecast {
             stage: self.stage,
-            quantiles: PROBABILITIES.map(|p| self.hours(center, scale, p)),
+            quantiles: PROBABILITIES.map(|p| time.hours(p)),
             evidence: self.evidence(traits, now_ms),
             drivers: drivers(effects),
-            center,
-            scale,
+            time,
         }
     }
 
@@ -119,11 +135,6 @@ impl Model {
     #[must_use]
     pub fn version(&self) -> (&'static str, i64, u64) {
         (super::METHOD, self.fitted_at_ms, self.learned)
-    }
-
-    fn hours(&self, center: f64, scale: f64, probability: f64) -> f64 {
-        let z = center + scale * self.shape.quantile(probability);
-        z.clamp(0.0, LOG_HOURS_MAX).exp_m1()
     }
 
     fn evidence(&self, traits: &Traits, now_ms: i64) -> Evidence {
@@ -147,16 +158,14 @@ impl Model {
 /// points of a Halton sequence (Numer. Math. 2, 1960), so the answer is the same every time.
 /// `None` for fewer than two forecasts.
 #[must_use]
-pub fn sum_quantiles(parts: &[(&Model, &Forecast)]) -> Option<[f64; 9]> {
+pub fn sum_quantiles(parts: &[Forecast]) -> Option<[f64; 9]> {
     const BASES: [usize; 4] = [2, 3, 5, 7];
     if parts.len() < 2 || parts.len() > BASES.len() {
         return None;
     }
     let mut sums: Vec<f64> = (1..=SUM_POINTS)
         .map(|i| {
-            let hours = parts.iter().zip(BASES).map(|((model, forecast), base)| {
-                model.hours(forecast.center, forecast.scale, radical_inverse(i, base))
-            });
+            let hours = parts.iter().zip(BASES).map(|(part, base)| part.time.hours(radical_inverse(i, base)));
             hours.sum()
         })
         .collect();

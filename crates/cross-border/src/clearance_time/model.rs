@@ -50,7 +50,9 @@ pub struct Model {
     pub(super) weight: f64,
     /// By [`Factor::index`].
     pub(super) factors: Vec<Effects>,
+    /// Of all residuals, and of each country's.
     pub(super) shape: Shape,
+    pub(super) country_shapes: HashMap<Box<str>, Shape>,
 }
 
 /// The effects of one factor's levels.
@@ -101,6 +103,7 @@ impl Model {
                 .map(|&factor| Effects { tau2: tau2(factor), levels: HashMap::new() })
                 .collect(),
             shape: Shape::normal(prior.sigma2.sqrt()),
+            country_shapes: HashMap::new(),
         }
     }
 

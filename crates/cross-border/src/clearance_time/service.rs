@@ -200,16 +200,15 @@ fn fit(observations: &[Vec<Observation>], as_of_ms: i64) -> Vec<Model> {
 }
 
 fn answer(models: &[Model], data: (usize, u64), traits: &Traits, stages: &[Stage], now_ms: i64) -> Answer {
-    let asked: Vec<(&Model, Forecast)> = stages
+    let forecasts: Vec<Forecast> = stages
         .iter()
         .filter_map(|stage| models.get(stage.index()))
-        .map(|model| (model, model.forecast(traits, now_ms)))
+        .map(|model| model.forecast(traits, now_ms))
         .collect();
     // The whole way holds the stages of customs: it can't be added to them.
     let apart = !stages.contains(&Stage::OrderToDelivery);
-    let parts: Vec<_> = asked.iter().map(|(model, forecast)| (*model, forecast)).collect();
-    let total = apart.then(|| sum_quantiles(&parts)).flatten();
+    let total = apart.then(|| sum_quantiles(&forecasts)).flatten();
     let versions = models.iter().map(Model::version);
     let fit = versions.fold((0, 0), |(_, learned), (_, at, more)| (at, learned + more));
-    Answer { total, fit, data, stages: asked.into_iter().map(|(_, forecast)| forecast).collect() }
+    Answer { stages: forecasts, total, fit, data }
 }

@@ -4,7 +4,7 @@ use super::normal;
 
 /// Quantiles kept: 0.01 to 0.99.
 const POINTS: usize = 99;
-/// Weight of the normal shape, in cases.
+/// Weight of the prior shape, in cases.
 const PRIOR_CASES: f64 = 30.0;
 
 /// A residual, on the log scale.
@@ -27,9 +27,9 @@ impl Shape {
     }
 
     /// The product-limit estimate (Kaplan & Meier, J. Am. Stat. Assoc. 53, 1958) with case weights, drawn
-    /// to the normal shape by n/(n + 30). Where the cases don't reach the quantile, the normal stands alone.
-    pub(super) fn kaplan_meier(mut residuals: Vec<Residual>, sigma: f64) -> Self {
-        let mut shape = Self::normal(sigma);
+    /// to `prior` by n/(n + 30). Where the cases don't reach a quantile, the prior stands alone.
+    pub(super) fn kaplan_meier(mut residuals: Vec<Residual>, prior: &Self) -> Self {
+        let mut shape = prior.clone();
         // A censored case at the same value is longer than the finished ones there.
         residuals.sort_by(|a, b| a.value.total_cmp(&b.value).then(b.finished.cmp(&a.finished)));
         let total: f64 = residuals.iter().map(|r| r.weight).sum();
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn censored_cases_leave_the_risk_set() {
         let cases = vec![residual(1.0, true), residual(2.0, false), residual(3.0, true), residual(4.0, true)];
-        let shape = Shape::kaplan_meier(cases, 1e-9);
+        let shape = Shape::kaplan_meier(cases, &Shape::normal(1e-9));
         let close = |p: f64, value: f64| {
             let got = shape.quantile(p);
             assert!((got - value).abs() < 0.05, "quantile({p}) = {got}, not {value}");
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn without_cases_it_is_normal() {
-        let shape = Shape::kaplan_meier(Vec::new(), 2.0);
+        let shape = Shape::kaplan_meier(Vec::new(), &Shape::normal(2.0));
         assert!((shape.quantile(0.9) - 2.0 * 1.281_551_565_5).abs() < 1e-6);
         assert!(shape.quantile(0.5).abs() < 1e-9);
     }

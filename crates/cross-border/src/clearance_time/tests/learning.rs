@@ -143,13 +143,12 @@ fn stages_add_up() {
     let models = Stage::CUSTOMS.map(|stage| Model::prior(stage, NOW));
     let lane = traits("CN", "US", TransportMode::Sea);
     let forecasts = models.each_ref().map(|model| model.forecast(&lane, NOW));
-    let parts: Vec<_> = models.iter().zip(&forecasts).collect();
-    let total = sum_quantiles(&parts).unwrap();
+    let total = sum_quantiles(&forecasts).unwrap();
     let sum = |i: usize| forecasts.iter().map(|forecast| forecast.quantiles[i]).sum::<f64>();
     // Independent stages are seldom all slow or all fast at once.
     assert!(total[0] > sum(0) && total[8] < sum(8), "{total:?}");
     assert!(total.is_sorted());
-    assert_eq!(sum_quantiles(&parts[..1]), None);
+    assert_eq!(sum_quantiles(&forecasts[..1]), None);
 }
 
 #[test]

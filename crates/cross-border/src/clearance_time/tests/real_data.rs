@@ -18,8 +18,11 @@ fn data(file: &str) -> Option<PathBuf> {
         return Some(path);
     }
     // Not by eprintln!, which the test harness swallows.
-    let said = format!("SKIPPED: {} is not there; set OAAS_TEST_DATA to the data's folder
-", path.display());
+    let said = format!(
+        "SKIPPED: {} is not there; set OAAS_TEST_DATA to the data's folder
+",
+        path.display()
+    );
     std::io::stderr().write_all(said.as_bytes()).unwrap();
     None
 }
