@@ -223,6 +223,18 @@ fn a_return_claws_back_what_its_sale_earned_under_a_retroactive_plan() {
 }
 
 #[test]
+fn a_member_who_moves_changes_later_sales_only() {
+    let plan = Plan { levels: Some(Levels::Fixed(vec![500, 300])), ..plan("CNY") };
+    let before = facts(vec![sale("1", 10_000, "a b")]);
+    let after = facts(vec![sale("1", 10_000, "a b"), sale("2", 20_000, "a c")]);
+    let of = |facts| {
+        paid(&plan, facts).into_iter().map(|(id, amount)| format!("{id}={amount}")).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&before), ["a=500", "b=300"]);
+    assert_eq!(of(&after), ["a=1500", "b=300", "c=600"]);
+}
+
+#[test]
 fn a_late_return_is_not_clawed_back() {
     let tiers = Some(schedule(TierMode::Marginal, TierScope::Period, &[(0, 1_000)]));
     let returned = Facts { sales: vec![sale("s", 1_000, "d")], returns: vec![sale_return("r", "s", 1_000)] };
@@ -383,7 +395,7 @@ fn each_amount_says_how_it_came_about() {
     );
     assert_eq!(
         texts("b")[0].zh,
-        "第 2 级,8.00 % 减下级 5.00 % 的级差:300.01 CNY × 3.00 % = 9.000300 ≈ 9.00 CNY(销售 s-1)"
+        "第 2 级，8.00 % 减下级 5.00 % 的级差：300.01 CNY × 3.00 % = 9.000300 ≈ 9.00 CNY（销售 s-1）"
     );
     assert_eq!(
         en("c"),
