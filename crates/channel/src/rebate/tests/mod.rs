@@ -100,6 +100,12 @@ mod amazon_referral_fees {
         {
             assert_eq!(total(&plan, &facts(vec![sale("s", price, "amazon")])), fee, "{price}");
         }
+        // A floor that the rates reach themselves is not a line.
+        let kinds = |price| {
+            let outcome = calculate(&plan, DAY, &facts(vec![sale("s", price, "amazon")]), Detail::Everybody);
+            outcome.unwrap().members["amazon"].lines.len()
+        };
+        assert_eq!((kinds(149), kinds(150)), (2, 1));
     }
 
     /// Grocery: 8 % when the whole is USD 15.00 or less, otherwise 15 % on all of it.
