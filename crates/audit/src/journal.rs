@@ -129,6 +129,12 @@ impl Journal {
         &self.shared.instance
     }
 
+    /// Sequence up to which every record is on the disk.
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        self.shared.progress.borrow().durable
+    }
+
     /// Appends a record, the `standard` way: on return it is in the file, so that `kill -9` loses nothing;
     /// it is on the disk within the sync interval. Returns its sequence.
     ///

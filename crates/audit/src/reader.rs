@@ -75,6 +75,18 @@ impl Reader {
         Ok(self.records_from(all.get(index).copied()))
     }
 
+    /// The records behind this sequence, asked for as with [`Reader::records`]; files that end before it are
+    /// not opened.
+    ///
+    /// # Errors
+    /// When the folder can't be read.
+    pub fn records_after(&self, sequence: u64) -> Result<Records, JournalError> {
+        let start = self.segments()?.into_iter().filter(|name| name.first_sequence <= sequence + 1).next_back();
+        let mut records = self.records_from(start);
+        records.seen = sequence;
+        Ok(records)
+    }
+
     /// The last `count` records that pass the filter, oldest first.
     ///
     /// # Errors
