@@ -200,12 +200,13 @@ impl Batch {
     /// # Errors
     /// Stated stake, member, days, or that it was used before; the coupon stays as it was.
     pub fn redeem(&self, coupon: &Coupon, wish: &Redemption, now_ms: i64) -> Result<Coupon, CouponError> {
+        // Whose it is comes first: only its member learns what the coupon is worth.
+        if wish.member_id != coupon.member_id {
+            return Err(CouponError::NotYours { member_id: wish.member_id.clone() });
+        }
         if wish.batch_id != self.batch_id || wish.face_value_fen != self.face_value_fen {
             let (batch_id, face_value_fen) = (self.batch_id.clone(), self.face_value_fen);
             return Err(CouponError::StakeMismatch { batch_id, face_value_fen });
-        }
-        if wish.member_id != coupon.member_id {
-            return Err(CouponError::NotYours { member_id: wish.member_id.clone() });
         }
         if let State::Redeemed { order_id, idempotency_key, .. } = &coupon.state {
             let (same_key, same_order) =

@@ -48,7 +48,7 @@ fn the_stake_that_a_request_states_must_be_the_coupons() {
     assert_eq!(batch().redeem(&issued, &cheap, NOW), Err(mismatch.clone()));
     let elsewhere = Redemption { batch_id: "c".to_owned(), ..wish("o", "redeem-1") };
     assert_eq!(batch().redeem(&issued, &elsewhere, NOW), Err(mismatch));
-    let stolen = Redemption { member_id: "n".to_owned(), ..wish("o", "redeem-1") };
+    let stolen = Redemption { member_id: "n".to_owned(), face_value_fen: 1, ..wish("o", "redeem-1") };
     assert!(matches!(batch().redeem(&issued, &stolen, NOW), Err(CouponError::NotYours { .. })));
     assert!(matches!(
         batch().redeem(&issued, &wish("o", "redeem-1"), NOW + 1),

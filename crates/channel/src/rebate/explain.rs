@@ -18,18 +18,18 @@ pub fn explain(plan: &Plan, line: &Line) -> Text {
             if below_bp == 0 {
                 (
                     format!("level {level} at {own}: {}", sum(plan, line)),
-                    format!("第 {level} 级,{own}:{}", sum(plan, line)),
+                    format!("第 {level} 级，{own}：{}", sum(plan, line)),
                 )
             } else {
                 (
                     format!("level {level} at {own} less {below} below: {}", sum(plan, line)),
-                    format!("第 {level} 级,{own} 减下级 {below} 的级差:{}", sum(plan, line)),
+                    format!("第 {level} 级，{own} 减下级 {below} 的级差：{}", sum(plan, line)),
                 )
             }
         }
         LineKind::SameLevel { level } => (
             format!("level {level}, same level as below: {}", sum(plan, line)),
-            format!("第 {level} 级,平级奖:{}", sum(plan, line)),
+            format!("第 {level} 级，平级奖：{}", sum(plan, line)),
         ),
         LineKind::Floor { floor } => (
             format!("raised from {} to the floor of {}", money(line.base), money(floor)),
@@ -37,7 +37,7 @@ pub fn explain(plan: &Plan, line: &Line) -> Text {
         ),
         LineKind::PayoutMinimum { least } => (
             format!("{} is under the smallest payout of {}: not paid", money(line.base), money(least)),
-            format!("{} 低于最低支付额 {},不予支付", money(line.base), money(least)),
+            format!("{} 低于最低支付额 {}，不予支付", money(line.base), money(least)),
         ),
         LineKind::MemberCap { cap } => (
             format!("{} is over the cap of {} for one member", money(line.base), money(cap)),
@@ -51,7 +51,7 @@ pub fn explain(plan: &Plan, line: &Line) -> Text {
                 money(line.base + line.amount)
             ),
             format!(
-                "全体合计超过计划上限 {}:{} 按比例调整为 {}",
+                "全体合计超过计划上限 {}：{} 按比例调整为 {}",
                 money(cap),
                 money(line.base),
                 money(line.base + line.amount)
@@ -59,7 +59,7 @@ pub fn explain(plan: &Plan, line: &Line) -> Text {
         ),
     };
     match &line.event_id {
-        Some(event) => Text { en: format!("{en} (sale {event})"), zh: format!("{zh}(销售 {event})") },
+        Some(event) => Text { en: format!("{en} (sale {event})"), zh: format!("{zh}（销售 {event}）") },
         None => Text { en, zh },
     }
 }
@@ -74,9 +74,9 @@ fn tier(plan: &Plan, line: &Line, from: i128, to: i128) -> (String, String) {
     match schedule.map(|TierSchedule { mode, .. }| *mode) {
         Some(TierMode::Retroactive) => (
             format!("{to} reaches the tier from {from}, which pays on everything: {sum}"),
-            format!("{to} 达到 {from} 档,全额适用:{sum}"),
+            format!("{to} 达到 {from} 档，全额适用：{sum}"),
         ),
-        _ => (format!("slice from {from} to {to}: {sum}"), format!("{from} 至 {to} 部分:{sum}")),
+        _ => (format!("slice from {from} to {to}: {sum}"), format!("{from} 至 {to} 部分：{sum}")),
     }
 }
 

@@ -67,7 +67,7 @@ impl Entry {
                  version {version} and gives {after} instead of {before}"
             ),
             zh: format!(
-                "{act_zh} {amount}:{start} 起的期间按第 {version} 版计划以净销售额重新计算,由 {before} 变为 {after}"
+                "{act_zh} {amount}：{start} 起的期间按第 {version} 版计划以净销售额重新计算，由 {before} 变为 {after}"
             ),
         }
     }

@@ -60,10 +60,10 @@ pub static ARTICLES: &[Article] = &[
     Article {
         jurisdiction: "CN",
         title_en: "Regulation on the Prohibition of Pyramid Selling, article 7 (1)",
-        title_zh: "《禁止传销条例》第七条第(一)项",
+        title_zh: "《禁止传销条例》第七条第（一）项",
         summary_en: "To have members recruit others and to pay by the number of people recruited, directly \
                      or indirectly, is pyramid selling.",
-        summary_zh: "要求被发展人员发展其他人员加入,以直接或者间接滚动发展的人员数量为依据计算和给付报酬的,属于传销行为。",
+        summary_zh: "要求被发展人员发展其他人员加入，以直接或者间接滚动发展的人员数量为依据计算和给付报酬的，属于传销行为。",
         source: "State Council Decree 444 (国务院令第444号), 2005-08-23",
         from: date(2005, 11, 1),
         until: None,
@@ -72,10 +72,10 @@ pub static ARTICLES: &[Article] = &[
     Article {
         jurisdiction: "CN",
         title_en: "Regulation on the Prohibition of Pyramid Selling, article 7 (2)",
-        title_zh: "《禁止传销条例》第七条第(二)项",
+        title_zh: "《禁止传销条例》第七条第（二）项",
         summary_en: "To demand a fee, or a purchase in place of one, for the right to take part or to \
                      recruit is pyramid selling.",
-        summary_zh: "要求被发展人员交纳费用或者以认购商品等方式变相交纳费用,取得加入或者发展其他人员加入的资格的,属于传销行为。",
+        summary_zh: "要求被发展人员交纳费用或者以认购商品等方式变相交纳费用，取得加入或者发展其他人员加入的资格的，属于传销行为。",
         source: "State Council Decree 444 (国务院令第444号), 2005-08-23",
         from: date(2005, 11, 1),
         until: None,
@@ -84,10 +84,10 @@ pub static ARTICLES: &[Article] = &[
     Article {
         jurisdiction: "CN",
         title_en: "Regulation on the Prohibition of Pyramid Selling, article 7 (3)",
-        title_zh: "《禁止传销条例》第七条第(三)项",
+        title_zh: "《禁止传销条例》第七条第（三）项",
         summary_en: "To have members recruit others so that lines of uplines and downlines form, and to pay \
                      the upline by the sales of the downline, is pyramid selling, at any depth.",
-        summary_zh: "要求被发展人员发展其他人员加入,形成上下线关系,并以下线的销售业绩为依据计算和给付上线报酬的,属于传销行为。",
+        summary_zh: "要求被发展人员发展其他人员加入，形成上下线关系，并以下线的销售业绩为依据计算和给付上线报酬的，属于传销行为。",
         source: "State Council Decree 444 (国务院令第444号), 2005-08-23",
         from: date(2005, 11, 1),
         until: None,
@@ -104,7 +104,7 @@ pub static ARTICLES: &[Article] = &[
         summary_en: "Thirty people and three levels, paid by headcount, are the threshold of a criminal \
                      case. Pure pay by team sales is not treated as a crime; it stays an administrative \
                      offence.",
-        summary_zh: "参与人员在三十人以上且层级在三级以上的,应当追究组织者、领导者的刑事责任;单纯的“团队计酬”不作为犯罪处理,仍依行政法规处理。",
+        summary_zh: "参与人员在三十人以上且层级在三级以上的，应当追究组织者、领导者的刑事责任；单纯的“团队计酬”不作为犯罪处理，仍依行政法规处理。",
         source: "公通字〔2013〕37号, 2013-11-14",
         from: date(2013, 11, 14),
         until: None,
@@ -119,7 +119,7 @@ pub static ARTICLES: &[Article] = &[
         title_zh: "《直销管理条例》第二十四条",
         summary_en: "A direct seller is paid at least monthly, from its own sales to consumers only, and in \
                      all at most 30 % of these.",
-        summary_zh: "至少应当按月支付直销员报酬;报酬只能按照直销员本人直接向消费者销售产品的收入计算,总额不得超过该收入的30%。",
+        summary_zh: "至少应当按月支付直销员报酬；报酬只能按照直销员本人直接向消费者销售产品的收入计算，总额不得超过该收入的30%。",
         source: "State Council Decree 443 (国务院令第443号), 2005-08-23",
         from: date(2005, 12, 1),
         until: None,
@@ -140,10 +140,10 @@ pub static ARTICLES: &[Article] = &[
     Article {
         jurisdiction: "CN",
         title_en: "WeChat notice on illegal distribution, August 2016 (rules of a platform, not law)",
-        title_zh: "微信公众平台关于整顿非法分销模式行为的公告(2016年8月,平台规则)",
+        title_zh: "微信公众平台关于整顿非法分销模式行为的公告（2016年8月，平台规则）",
         summary_en: "Distribution of three or more levels closes payment and account; two levels, the \
                      promoter included, are accepted.",
-        summary_zh: "三级及以上分销将关闭支付权限并封停帐号;仅接受含推广者在内的两级。",
+        summary_zh: "三级及以上分销将关闭支付权限并封停帐号；仅接受含推广者在内的两级。",
         source: "cnbeta.com, 2016-08-22",
         from: date(2016, 8, 22),
         until: None,

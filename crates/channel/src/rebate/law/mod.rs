@@ -84,7 +84,7 @@ pub fn check(plan: &Plan, first: Date, last: Date) -> Vec<Finding> {
                     "no articles on file for {} on {first}: the law was not checked",
                     plan.jurisdiction
                 ),
-                zh: format!("{first} 没有 {} 的法规条文:未作合法性检查", plan.jurisdiction),
+                zh: format!("{first} 没有 {} 的法规条文：未作合法性检查", plan.jurisdiction),
             },
             article: None,
         }];
@@ -149,18 +149,18 @@ fn wording(trigger: Trigger, plan: &Plan) -> (&'static str, Text) {
         Trigger::DepthFrom(_) => (
             "levels",
             format!("natural persons are paid {depth} levels deep, from the sales of members below them"),
-            format!("向自然人计酬达 {depth} 级,以下线的销售业绩为依据"),
+            format!("向自然人计酬达 {depth} 级，以下线的销售业绩为依据"),
         ),
         Trigger::Uplines { recruiting: true } => (
             "participation.recruitment_required",
             "members must recruit, and the one above is paid from the sales of the one below".to_owned(),
-            "要求成员发展他人加入,并以下线的销售业绩给付上线报酬".to_owned(),
+            "要求成员发展他人加入，并以下线的销售业绩给付上线报酬".to_owned(),
         ),
         Trigger::Uplines { recruiting: false } => (
             "levels",
             "the one above is paid from the sales of the one below; it must stay free of any demand to recruit"
                 .to_owned(),
-            "上线报酬以下线的销售业绩为依据;不得附带任何发展人员的要求".to_owned(),
+            "上线报酬以下线的销售业绩为依据；不得附带任何发展人员的要求".to_owned(),
         ),
         Trigger::DirectSellerUpline => (
             "levels",
@@ -170,7 +170,7 @@ fn wording(trigger: Trigger, plan: &Plan) -> (&'static str, Text) {
         Trigger::PayoutOver { share_bp, .. } => (
             "tiers and levels",
             format!("the plan can pay {payout} of the sales, more than {}", percent(share_bp)),
-            format!("计划最高可支付销售额的 {payout},超过 {}", percent(share_bp)),
+            format!("计划最高可支付销售额的 {payout}，超过 {}", percent(share_bp)),
         ),
     };
     (field, Text { en, zh })

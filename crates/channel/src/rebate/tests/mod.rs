@@ -100,6 +100,12 @@ mod amazon_referral_fees {
         {
             assert_eq!(total(&plan, &facts(vec![sale("s", price, "amazon")])), fee, "{price}");
         }
+        // A floor that the rates reach themselves is not a line.
+        let kinds = |price| {
+            let outcome = calculate(&plan, DAY, &facts(vec![sale("s", price, "amazon")]), Detail::Everybody);
+            outcome.unwrap().members["amazon"].lines.len()
+        };
+        assert_eq!((kinds(149), kinds(150)), (2, 1));
     }
 
     /// Grocery: 8 % when the whole is USD 15.00 or less, otherwise 15 % on all of it.
@@ -220,6 +226,18 @@ fn a_return_claws_back_what_its_sale_earned_under_a_retroactive_plan() {
         first.members.iter().map(|(id, m)| (id.clone(), i64::try_from(m.amount).unwrap())).collect();
     let changes = differences(&balances, &second).unwrap();
     assert_eq!(changes, [Difference { member_id: "d".to_owned(), amount_minor: -3_600, balance_minor: 900 }]);
+}
+
+#[test]
+fn a_member_who_moves_changes_later_sales_only() {
+    let plan = Plan { levels: Some(Levels::Fixed(vec![500, 300])), ..plan("CNY") };
+    let before = facts(vec![sale("1", 10_000, "a b")]);
+    let after = facts(vec![sale("1", 10_000, "a b"), sale("2", 20_000, "a c")]);
+    let of = |facts| {
+        paid(&plan, facts).into_iter().map(|(id, amount)| format!("{id}={amount}")).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&before), ["a=500", "b=300"]);
+    assert_eq!(of(&after), ["a=1500", "b=300", "c=600"]);
 }
 
 #[test]
@@ -383,7 +401,7 @@ fn each_amount_says_how_it_came_about() {
     );
     assert_eq!(
         texts("b")[0].zh,
-        "第 2 级,8.00 % 减下级 5.00 % 的级差:300.01 CNY × 3.00 % = 9.000300 ≈ 9.00 CNY(销售 s-1)"
+        "第 2 级，8.00 % 减下级 5.00 % 的级差：300.01 CNY × 3.00 % = 9.000300 ≈ 9.00 CNY（销售 s-1）"
     );
     assert_eq!(
         en("c"),

@@ -194,17 +194,16 @@ async fn a_forbidden_plan_is_refused_with_its_article() {
 #[tokio::test]
 async fn a_malformed_plan_names_all_its_fields() {
     let mut client = client().await;
+    // First what the contract says, then what only the calendar knows, then what the fields say together.
+    let plan = pb::Plan { currency: "yuan".to_owned(), rounding: 9, ..dealer_plan() };
+    assert_eq!(violated(&put(&mut client, plan).await.unwrap_err()), ["plan.currency", "plan.rounding"]);
     let plan = pb::Plan {
-        currency: "yuan".to_owned(),
         effective_from: "2026-02-30".to_owned(),
-        rounding: 9,
+        effective_until: "2026-13-01".to_owned(),
         ..dealer_plan()
     };
-    let refused = put(&mut client, plan).await.unwrap_err();
-    let fields = violated(&refused);
-    for field in ["plan.currency", "plan.effective_from", "plan.rounding"] {
-        assert!(fields.iter().any(|violated| violated == field), "{field} in {fields:?}");
-    }
+    let days = ["plan.effective_from", "plan.effective_until"];
+    assert_eq!(violated(&put(&mut client, plan).await.unwrap_err()), days);
     let refused = put(&mut client, pb::Plan { tiers: None, ..dealer_plan() }).await.unwrap_err();
     assert_eq!(violated(&refused), ["plan.tiers"]);
 }
