@@ -10,6 +10,8 @@ use super::plant::{Component, Id, Minute, Snapshot};
 
 /// Most plans that are made for one source of the wanted item.
 pub const TRIALS_MAX: usize = 48;
+/// Most orders and reservations that these plans have together; a large plan gets fewer trials.
+const WORK_MAX: usize = 100_000;
 /// Rounds over all parts with more than one source.
 const ROUNDS_MAX: usize = 3;
 /// Roll-up of standard costs: parts of a minor unit.
@@ -174,12 +176,14 @@ impl Search<'_, '_> {
         if source == Source::Reserve {
             return best;
         }
+        let size = best.as_ref().map_or(1, |plan| plan.orders.len() + plan.requirements.len());
+        let trials_max = TRIALS_MAX.min(WORK_MAX / size.max(1));
         let mut trials = 1;
         for _ in 0..ROUNDS_MAX {
             let mut better = false;
             for (item, _) in self.planner.levels().order.iter().skip(1) {
                 for option in self.options(item) {
-                    if choice.sources.get(item) == Some(&option) || trials >= TRIALS_MAX {
+                    if choice.sources.get(item) == Some(&option) || trials >= trials_max {
                         continue;
                     }
                     let mut other = choice.clone();

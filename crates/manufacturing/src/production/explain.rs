@@ -152,6 +152,12 @@ pub fn alternative(snapshot: &Snapshot, alternative: &Alternative) -> Text {
         Verdict::Chosen | Verdict::Possible => {
             alternative.plan.as_ref().map_or_else(Text::default, |plan| figures(snapshot, plan))
         }
+        Verdict::Impossible(PlanError::NoSource { missing, .. }) if alternative.source == Source::Reserve => {
+            Text {
+                en: format!("stock and open orders are {missing} units short"),
+                zh: format!("库存和在途订单还缺 {missing}"),
+            }
+        }
         Verdict::Impossible(error) => Text { en: error.to_string(), zh: error_zh(error) },
         Verdict::Undefined => text("the item has no such source", "该物料没有此来源"),
         Verdict::NotAllowed => text("not allowed by the request", "请求不允许"),

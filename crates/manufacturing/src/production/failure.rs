@@ -78,8 +78,10 @@ impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
         let (code, reason) = match &failure {
             Failure::Fields(violations) => return invalid(violations),
-            Failure::Store(error) if busy(error) => (Code::Unavailable, "STORE_BUSY"),
-            Failure::Store(_) | Failure::Planner | Failure::Corrupt(_) => (Code::Internal, "STORE_FAILED"),
+            // A later try can succeed, and a trigger that was carried out is found again by its key.
+            Failure::Store(_) => (Code::Unavailable, "STORE_UNAVAILABLE"),
+            Failure::Corrupt(_) => (Code::Internal, "STORE_UNREADABLE"),
+            Failure::Planner => (Code::Internal, "PLANNER_FAILED"),
             Failure::PlantUnknown(_) => (Code::NotFound, "PLANT_UNKNOWN"),
             Failure::ProductionUnknown(_) | Failure::OrderUnknown { .. } => {
                 (Code::NotFound, "PRODUCTION_UNKNOWN")
@@ -93,7 +95,7 @@ impl From<Failure> for Status {
             // What the engine says is for the log, not for the caller.
             Failure::Store(_) | Failure::Planner | Failure::Corrupt(_) => {
                 tracing::error!(error = %failure, "production trigger failed");
-                "the store can't answer now".to_owned()
+                "the production trigger can't answer now".to_owned()
             }
             other => other.to_string(),
         };
@@ -138,17 +140,4 @@ fn facts(failure: &Failure) -> HashMap<String, String> {
         _ => Vec::new(),
     };
     facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-/// Whether the database is held by another writer, or all connections are: a later try can succeed.
-fn busy(error: &StoreError) -> bool {
-    match error {
-        StoreError::Sql(sqlx::Error::PoolTimedOut) => true,
-        // SQLITE_BUSY is 5, SQLITE_LOCKED is 6; extended codes keep them in the low byte.
-        StoreError::Sql(sqlx::Error::Database(error)) => {
-            let code = error.code().and_then(|code| code.parse::<u32>().ok());
-            code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
-        }
-        _ => false,
-    }
 }

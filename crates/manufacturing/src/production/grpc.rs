@@ -17,12 +17,16 @@ use super::commit::Commitments;
 use super::decide::decide;
 use super::demand::Demand;
 use super::failure::Failure;
+use super::plan::Plan;
 use super::plant::{Minute, Snapshot};
 use super::store::{New, Stored};
 use super::{answer, master_data, progress, store, wire};
 
 /// Productions on a page when the request doesn't say.
 const PAGE_DEFAULT: u32 = 50;
+/// How often a decision is computed anew because the plant changed meanwhile, before it is computed
+/// while others wait.
+const TRIES_MAX: usize = 3;
 /// Most productions on a page.
 const PAGE_MAX: u32 = 200;
 
@@ -41,10 +45,20 @@ pub struct Production {
     clock: Arc<dyn Clock>,
 }
 
+/// What a decision rests on.
+struct Basis {
+    revision: i64,
+    snapshot: Snapshot,
+    demand: Demand,
+    now: Minute,
+}
+
 /// A decision on its way to the store and to the wire.
 struct Decided {
+    /// Revision of the plant that it rests on.
+    revision: i64,
     plan: pb::ProductionPlan,
-    core: super::plan::Plan,
+    core: Plan,
 }
 
 impl Production {
@@ -58,35 +72,42 @@ impl Production {
         wire::now(self.clock.now().unix_ms())
     }
 
-    /// Decides once for each key. All happens in one write transaction: the key is looked up, the
-    /// decision is made on what the transaction sees, and plan and key are written together. A second
-    /// caller waits for the first and finds its answer; after a crash there is either all or nothing.
+    /// Decides once for each key. The decision is computed on a snapshot outside the write transaction,
+    /// so that it holds up no other writer, and committed only when the plant is still at the snapshot's
+    /// revision; plan and key are written together. A second caller finds the first one's answer, and
+    /// after a crash there is either all or nothing.
     async fn trigger(
         &self,
         application: &str,
         request: pb::TriggerProductionRequest,
     ) -> Result<pb::TriggerProductionResponse, Failure> {
-        let mut reader = self.store.pool().acquire().await?;
-        if let Some(done) = store::by_key(&mut reader, application, &request.idempotency_key).await? {
-            return answered(&done, &request);
+        for _ in 0..TRIES_MAX {
+            let decided = {
+                let mut reader = self.store.pool().acquire().await?;
+                let mut moment = reader.begin().await?;
+                if let Some(done) = store::by_key(&mut moment, application, &request.idempotency_key).await? {
+                    return answered(&done, &request);
+                }
+                let basis = read(&mut moment, request.demand.as_ref(), self.now()).await?;
+                moment.commit().await?;
+                drop(reader);
+                decide_on(basis).await?
+            };
+            let mut tx = self.store.write().await?;
+            if let Some(done) = store::by_key(&mut tx, application, &request.idempotency_key).await? {
+                return answered(&done, &request);
+            }
+            if store::revision(&mut tx, plant_of(&request)).await? == decided.revision {
+                return commit(tx, application, &request, decided).await;
+            }
         }
-        drop(reader);
+        // Others were faster each time; now they wait.
         let mut tx = self.store.write().await?;
         if let Some(done) = store::by_key(&mut tx, application, &request.idempotency_key).await? {
             return answered(&done, &request);
         }
-        let now = self.now();
-        let decided = decide_on(&mut tx, request.demand.as_ref(), now).await?;
-        let number = store::next_number(&mut tx).await?;
-        let production_id = format!("P-{number}");
-        let commitments = Commitments::of(&production_id, &decided.core);
-        let response = pb::TriggerProductionResponse { production_id, plan: Some(decided.plan) };
-        let (request, response, commitments) = (&request, &response, &commitments);
-        let new =
-            New { number, application, request, response, commitments, promise: decided.core.promise() };
-        store::insert(&mut tx, &new).await?;
-        tx.commit().await?;
-        Ok(response.clone())
+        let decided = decide_on(read(&mut tx, request.demand.as_ref(), self.now()).await?).await?;
+        commit(tx, application, &request, decided).await
     }
 
     async fn list(
@@ -143,6 +164,7 @@ impl Production {
             quantity_good: request.quantity_good,
         };
         progress::report(&mut tx, &found.plant, report, progress::read(found.state)?).await?;
+        store::revise(&mut tx, &found.plant).await?;
         let found = find(&mut tx, &request.production_id).await?;
         let production = production(&mut tx, found).await?;
         tx.commit().await?;
@@ -150,25 +172,54 @@ impl Production {
     }
 }
 
-/// Reads what the demand rests on and decides; the computation runs where it holds up nobody.
-async fn decide_on(
+/// Reads what the demand rests on.
+async fn read(
     db: &mut SqliteConnection,
     wanted: Option<&pb::ProductionDemand>,
     now: Minute,
-) -> Result<Decided, Failure> {
-    let demand: Demand = wire::demand(wanted, now)?;
+) -> Result<Basis, Failure> {
+    let demand = wire::demand(wanted, now)?;
     let (plant, currency) = wanted.map_or(("", ""), |d| (d.plant.as_str(), d.currency.as_str()));
-    let snapshot: Snapshot = store::snapshot(db, plant, &demand.item, now).await?;
+    let snapshot = store::snapshot(db, plant, &demand.item, now).await?;
     if !currency.is_empty() && currency != snapshot.currency.code() {
         let description = format!("must be the plant's {}, is {currency}", snapshot.currency);
         return Err(field("demand.currency", description));
     }
+    Ok(Basis { revision: store::revision(db, plant).await?, snapshot, demand, now })
+}
+
+/// Decides, on a thread where it holds up nobody.
+async fn decide_on(basis: Basis) -> Result<Decided, Failure> {
     let work = tokio::task::spawn_blocking(move || {
+        let Basis { revision, snapshot, demand, now } = basis;
         let decision = decide(&snapshot, &demand, now)?;
         let plan = answer::plan(&snapshot, &demand, &decision, now);
-        Ok(Decided { plan, core: decision.plan })
+        Ok(Decided { revision, plan, core: decision.plan })
     });
     work.await.map_err(|_| Failure::Planner)?
+}
+
+/// Writes a decision and its key, and ends the transaction.
+async fn commit(
+    mut tx: sqlx::Transaction<'static, sqlx::Sqlite>,
+    application: &str,
+    request: &pb::TriggerProductionRequest,
+    decided: Decided,
+) -> Result<pb::TriggerProductionResponse, Failure> {
+    let number = store::next_number(&mut tx).await?;
+    let production_id = format!("P-{number}");
+    let commitments = &Commitments::of(&production_id, &decided.core);
+    let promise = decided.core.promise();
+    let response = pb::TriggerProductionResponse { production_id, plan: Some(decided.plan) };
+    let new = New { number, application, request, response: &response, commitments, promise };
+    store::insert(&mut tx, &new).await?;
+    store::revise(&mut tx, plant_of(request)).await?;
+    tx.commit().await?;
+    Ok(response)
+}
+
+fn plant_of(request: &pb::TriggerProductionRequest) -> &str {
+    request.demand.as_ref().map_or("", |demand| &demand.plant)
 }
 
 /// The first answer again, when the request is the same.
@@ -231,8 +282,11 @@ impl ProductionService for Production {
         let request = validated(request)?;
         let mut reader = self.store.pool().acquire().await.map_err(Failure::from)?;
         // A transaction, so that all its reads see one moment.
-        let mut tx = reader.begin().await.map_err(Failure::from)?;
-        let decided = decide_on(&mut tx, request.demand.as_ref(), self.now()).await?;
+        let mut moment = reader.begin().await.map_err(Failure::from)?;
+        let basis = read(&mut moment, request.demand.as_ref(), self.now()).await?;
+        moment.commit().await.map_err(Failure::from)?;
+        drop(reader);
+        let decided = decide_on(basis).await?;
         Ok(Response::new(pb::PlanProductionResponse { plan: Some(decided.plan) }))
     }
 
@@ -271,6 +325,7 @@ impl ProductionService for Production {
         let request = validated(request)?;
         let mut tx = self.store.write().await.map_err(Failure::from)?;
         let response = master_data::put(&mut tx, &request).await?;
+        store::revise(&mut tx, &request.plant).await?;
         tx.commit().await.map_err(Failure::from)?;
         Ok(Response::new(response))
     }

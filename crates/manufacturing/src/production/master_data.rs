@@ -113,7 +113,7 @@ async fn plant(db: &mut SqliteConnection, request: &pb::PutMasterDataRequest) ->
         return Err(Failure::Fields(vec![Violation::new("currency", description)]));
     }
     sqlx::query(
-        "INSERT INTO manufacturing_plants (plant, currency, time_zone) VALUES ($1, $2, $3)
+        "INSERT INTO manufacturing_plants (plant, currency, time_zone, revision) VALUES ($1, $2, $3, 0)
          ON CONFLICT (plant) DO UPDATE SET time_zone = excluded.time_zone",
     )
     .bind(&request.plant)

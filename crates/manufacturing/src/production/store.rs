@@ -11,6 +11,7 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::bill::ITEMS_MAX;
 use super::commit::Commitments;
+use super::demand::PlanError;
 use super::failure::Failure;
 use super::plant::{Booking, Component, Id, Minute, Receipt, Reserved, Snapshot};
 use super::wire;
@@ -18,9 +19,15 @@ use super::wire;
 /// Owner of the tables' migrations.
 const OWNER: &str = "manufacturing_production";
 
+/// Most open orders, most reservations and most bookings a decision reads; more means that progress
+/// isn't reported.
+const ROWS_MAX: i64 = 100_000;
+
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE manufacturing_plants (
-        plant TEXT PRIMARY KEY, currency TEXT NOT NULL, time_zone TEXT NOT NULL);
+        plant TEXT PRIMARY KEY, currency TEXT NOT NULL, time_zone TEXT NOT NULL,
+        -- Rises with everything that a decision may rest on.
+        revision INTEGER NOT NULL);
     CREATE TABLE manufacturing_items (
         plant TEXT NOT NULL, item_id TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (plant, item_id));
     CREATE TABLE manufacturing_components (
@@ -126,6 +133,20 @@ pub async fn plant(db: &mut SqliteConnection, plant: &str) -> Result<(Currency, 
     Ok((currency, zone))
 }
 
+/// The plant's revision: a decision may be committed while it is the one that it was made on.
+pub async fn revision(db: &mut SqliteConnection, plant: &str) -> Result<i64, Failure> {
+    let query = sqlx::query_scalar("SELECT revision FROM manufacturing_plants WHERE plant = $1");
+    let revision: Option<i64> = query.bind(plant).fetch_optional(db).await?;
+    revision.ok_or_else(|| Failure::PlantUnknown(plant.to_owned()))
+}
+
+/// Says that something changed on which a decision may rest.
+pub async fn revise(db: &mut SqliteConnection, plant: &str) -> Result<(), Failure> {
+    let query = sqlx::query("UPDATE manufacturing_plants SET revision = revision + 1 WHERE plant = $1");
+    query.bind(plant).execute(db).await?;
+    Ok(())
+}
+
 /// All that a decision on `item` rests on.
 pub async fn snapshot(
     db: &mut SqliteConnection,
@@ -171,9 +192,11 @@ pub async fn snapshot(
     }
     let rows = sqlx::query(of_bill!(
         "SELECT r.receipt_id, r.item_id, r.quantity, r.at_minute FROM closure
-         JOIN manufacturing_receipts r ON r.plant = $1 AND r.item_id = closure.item_id"
+         JOIN manufacturing_receipts r ON r.plant = $1 AND r.item_id = closure.item_id LIMIT $4"
     ));
-    for row in rows.bind(plant_id).bind(item).bind(limit).fetch_all(&mut *db).await? {
+    let rows = rows.bind(plant_id).bind(item).bind(limit).bind(ROWS_MAX + 1).fetch_all(&mut *db).await?;
+    limited(&rows, item, "open orders")?;
+    for row in rows {
         snapshot.receipts.push(Receipt {
             id: row.try_get::<&str, _>("receipt_id")?.into(),
             item: row.try_get::<&str, _>("item_id")?.into(),
@@ -183,9 +206,11 @@ pub async fn snapshot(
     }
     let rows = sqlx::query(of_bill!(
         "SELECT r.reservation_id, r.item_id, r.quantity, r.at_minute FROM closure
-         JOIN manufacturing_reservations r ON r.plant = $1 AND r.item_id = closure.item_id"
+         JOIN manufacturing_reservations r ON r.plant = $1 AND r.item_id = closure.item_id LIMIT $4"
     ));
-    for row in rows.bind(plant_id).bind(item).bind(limit).fetch_all(&mut *db).await? {
+    let rows = rows.bind(plant_id).bind(item).bind(limit).bind(ROWS_MAX + 1).fetch_all(&mut *db).await?;
+    limited(&rows, item, "reservations")?;
+    for row in rows {
         snapshot.reserved.push(Reserved {
             id: row.try_get::<&str, _>("reservation_id")?.into(),
             item: row.try_get::<&str, _>("item_id")?.into(),
@@ -195,6 +220,13 @@ pub async fn snapshot(
     }
     work_centers(db, plant_id, &zone, now, &mut snapshot).await?;
     Ok(snapshot)
+}
+
+fn limited(rows: &[sqlx::sqlite::SqliteRow], item: &str, what: &'static str) -> Result<(), Failure> {
+    if i64::try_from(rows.len()).is_ok_and(|rows| rows <= ROWS_MAX) {
+        return Ok(());
+    }
+    Err(Failure::Plan(PlanError::TooLarge { item: item.into(), what }))
 }
 
 /// Adds the work centres of the snapshot's routings, with what is booked on them from now on.
@@ -224,9 +256,11 @@ async fn work_centers(
         snapshot.work_centers.insert(id.clone(), center);
         let rows = sqlx::query(
             "SELECT machine, start_minute, end_minute FROM manufacturing_bookings
-             WHERE plant = $1 AND work_center_id = $2 AND end_minute > $3",
+             WHERE plant = $1 AND work_center_id = $2 AND end_minute > $3 LIMIT $4",
         );
-        for row in rows.bind(plant).bind(&*id).bind(now).fetch_all(&mut *db).await? {
+        let rows = rows.bind(plant).bind(&*id).bind(now).bind(ROWS_MAX + 1).fetch_all(&mut *db).await?;
+        limited(&rows, &id, "bookings of its work centre")?;
+        for row in rows {
             snapshot.bookings.push(Booking {
                 work_center: id.clone(),
                 machine: usize::try_from(row.try_get::<i64, _>("machine")?).unwrap_or_default(),
