@@ -110,6 +110,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Server> {
         journal: journal.clone(),
         meters: meters.clone(),
         alerts,
+        drain: drain.clone(),
         settings: Settings {
             calls_in_flight_max: config.calls_in_flight_max,
             trace_ratio: (!config.telemetry.otlp.is_empty()).then_some(config.telemetry.trace_ratio),
