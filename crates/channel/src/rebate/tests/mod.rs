@@ -384,6 +384,17 @@ mod the_law {
     }
 
     #[test]
+    fn an_article_that_was_replaced_holds_to_its_last_day() {
+        let current = &law::ARTICLES[0];
+        let replaced = law::Article { until: Some(date(2026, 6, 30)), ..current.clone() };
+        let days = |first, last| replaced.in_force_between(first, last);
+        assert!(days(date(2026, 6, 30), date(2026, 7, 31)));
+        assert!(!days(date(2026, 7, 1), date(2026, 7, 31)));
+        assert!(!days(date(2005, 1, 1), date(2005, 10, 31)));
+        assert!(current.in_force_between(date(2026, 7, 1), date(2026, 7, 1)));
+    }
+
+    #[test]
     fn a_forbidden_plan_is_not_calculated() {
         let deep = persons(&[800, 200, 100], Participation::default());
         let refused = calculate(&deep, DAY, &Facts::default(), Detail::Nobody).unwrap_err();
