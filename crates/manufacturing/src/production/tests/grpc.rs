@@ -163,6 +163,35 @@ async fn fifty_callers_with_one_key_make_one_production() {
     assert_eq!(triggered(&service, "order-2", 5).await.production_id, "P-2");
 }
 
+/// Twenty callers with keys of their own compete for six wheels and one line.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn callers_who_compete_never_get_the_same_wheel_or_the_same_hour() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("oaas.db")).await.unwrap();
+    let service = with_master_data(store).await;
+    let calls: Vec<_> = (0..20)
+        .map(|number| {
+            let service = service.clone();
+            tokio::spawn(async move { triggered(&service, &format!("order-{number}"), 1).await })
+        })
+        .collect();
+    let (mut from_stock, mut hours) = (0, Vec::new());
+    for call in calls {
+        let plan = call.await.unwrap().plan.unwrap();
+        let pegs = plan.reservations[1].pegs.iter();
+        from_stock += pegs
+            .filter(|peg| peg.supply == Some(pb::peg::Supply::Stock(true)))
+            .map(|p| p.quantity)
+            .sum::<i64>();
+        let booked = &plan.planned_orders[0].operations[0];
+        hours.push((booked.start_time.unwrap().seconds, booked.end_time.unwrap().seconds));
+    }
+    assert_eq!(from_stock, 6);
+    hours.sort_unstable();
+    assert!(hours.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{hours:?}");
+    assert_eq!(available(&service, "wheel").await.points.last().unwrap().projected, 0);
+}
+
 #[tokio::test]
 async fn a_key_names_one_request_of_one_application() {
     let service = memory().await;
