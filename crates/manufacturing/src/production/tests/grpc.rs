@@ -431,6 +431,26 @@ async fn bad_master_data_and_demands_name_their_fields() {
         let status = put(change).await.unwrap_err();
         assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, fields));
     }
+    for (receipt_id, seconds, field) in [
+        ("PO-1", i64::MAX, "stocks[0].receipts[0].available_time"),
+        ("P-1/1", 0, "stocks[0].receipts[0].receipt_id"),
+    ] {
+        let mut request = master_data();
+        let available_time = Some(prost_types::Timestamp { seconds, nanos: 0 });
+        request.stocks[0].receipts =
+            vec![pb::Receipt { receipt_id: receipt_id.into(), quantity: 1, available_time }];
+        let status = service.put_master_data(Request::new(request)).await.unwrap_err();
+        assert_eq!(reason(&status), field);
+    }
+    for (seconds, field) in
+        [(i64::MIN, "demand.deliveries[0].due_time"), (7_000_000_000, "demand.deliveries[0].due_time")]
+    {
+        let mut request = trigger("k", 5);
+        let due = pb::delivery::Due::DueTime(prost_types::Timestamp { seconds, nanos: 0 });
+        request.demand.as_mut().unwrap().deliveries[0].due = Some(due);
+        let status = service.trigger_production(Request::new(request)).await.unwrap_err();
+        assert_eq!(reason(&status), field);
+    }
     let mut request = trigger("k", 5);
     request.demand.as_mut().unwrap().currency = "EUR".into();
     let status = service.trigger_production(Request::new(request)).await.unwrap_err();
