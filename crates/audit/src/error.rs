@@ -14,14 +14,14 @@ pub enum JournalError {
     #[error("journal folder {0} is in use by another process: stop it, or choose another data folder")]
     Locked(PathBuf),
     /// An operation on a file failed.
-    #[error("can't {operation} {path}: {source}")]
+    #[error("can't {operation} {path}: {cause}")]
     Io {
         /// What was tried. Example: "write".
         operation: &'static str,
         /// On which file or folder.
         path: PathBuf,
         /// What the system said.
-        source: Arc<io::Error>,
+        cause: Arc<io::Error>,
     },
     /// A file of the journal is not as it was written. Nothing is repaired by guessing: put the file back
     /// from a copy, or move it away by hand.
@@ -77,7 +77,7 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io { operation, path: path.to_owned(), source: Arc::new(source) }
+    pub(crate) fn io(operation: &'static str, path: &Path, cause: io::Error) -> Self {
+        Self::Io { operation, path: path.to_owned(), cause: Arc::new(cause) }
     }
 }

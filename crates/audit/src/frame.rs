@@ -2,7 +2,7 @@
 //! appendix B.4), the bytes of an `AuditRecord`. These bytes are the leaf of the Merkle log: they are
 //! copied from file to file, never encoded twice.
 
-use prost::encoding::{int64, string, uint64};
+use prost::encoding::{WireType, decode_key, decode_varint, int64, string, uint64};
 
 use crate::record::audit_record::Event;
 
@@ -85,6 +85,37 @@ pub(crate) fn framed(record: &[u8]) -> usize {
     FRAME_HEAD_BYTES + record.len()
 }
 
+/// What can be told of a record without decoding it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peek {
+    pub sequence: u64,
+    pub time_unix_ns: i64,
+    /// Number of the event's field in `AuditRecord`; 0 when there is none.
+    pub event_tag: u32,
+}
+
+/// Reads what stands before the event. `None` when these are not the bytes of a record.
+pub(crate) fn peek(mut record: &[u8]) -> Option<Peek> {
+    const STAMP_TAGS: u32 = 9;
+    let mut peek = Peek { sequence: 0, time_unix_ns: 0, event_tag: 0 };
+    while !record.is_empty() {
+        let (tag, wire_type) = decode_key(&mut record).ok()?;
+        if tag > STAMP_TAGS {
+            peek.event_tag = tag;
+            break;
+        }
+        let value = decode_varint(&mut record).ok()?;
+        match (tag, wire_type) {
+            (1, WireType::Varint) => peek.sequence = value,
+            (3, WireType::Varint) => peek.time_unix_ns = i64::from_le_bytes(value.to_le_bytes()),
+            (_, WireType::Varint) => {}
+            (_, WireType::LengthDelimited) => record = record.get(usize::try_from(value).ok()?..)?,
+            _ => return None,
+        }
+    }
+    Some(peek)
+}
+
 #[cfg(test)]
 mod tests {
     use prost::Message;
@@ -107,6 +138,7 @@ mod tests {
         let record = AuditRecord::decode(body).unwrap();
         assert_eq!((record.sequence, record.durable_sequence), (7, 6));
         assert_eq!(record.encode_to_vec(), body);
+        assert_eq!(peek(body), Some(Peek { sequence: 7, time_unix_ns: 5, event_tag: 15 }));
     }
 
     #[test]

@@ -129,6 +129,12 @@ impl Journal {
         &self.shared.instance
     }
 
+    /// Sequence up to which every record is on the disk.
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        self.shared.progress.borrow().durable
+    }
+
     /// Appends a record, the `standard` way: on return it is in the file, so that `kill -9` loses nothing;
     /// it is on the disk within the sync interval. Returns its sequence.
     ///
@@ -287,6 +293,8 @@ impl Shared {
 
     /// The journal's thread.
     fn run(&self, interval: Duration) {
+        // Also should the thread panic: nobody may wait for a sync that never comes.
+        let _over = Over(self);
         let mut rounds = Rounds::default();
         loop {
             let closing = {
@@ -303,12 +311,11 @@ impl Shared {
                 start::append_close(&self.writer, now);
             }
             let progress = rounds.round(&self.writer, now);
+            self.progress.send_if_modified(|shown| std::mem::replace(shown, progress) != progress);
             if closing {
                 start::seal(&mut self.writer.lock());
-                self.progress.send_replace(Progress { closed: true, ..progress });
                 return;
             }
-            self.progress.send_if_modified(|shown| std::mem::replace(shown, progress) != progress);
         }
     }
 
@@ -335,6 +342,16 @@ impl Shared {
                 counts.gaps.put_back(gap);
             }
         }
+    }
+}
+
+/// Says that the journal's thread is over.
+struct Over<'a>(&'a Shared);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.writer.lock().closed = true;
+        self.0.progress.send_modify(|progress| progress.closed = true);
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod disk;
 mod error;
+mod explain;
 mod frame;
 mod journal;
 mod open_calls;
@@ -17,6 +18,7 @@ mod writer;
 
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub use error::JournalError;
+pub use explain::explain;
 pub use frame::{FRAME_HEAD_BYTES, RECORD_BYTES_MAX};
 pub use journal::{DurableAppend, Journal, JournalHealth, JournalOptions};
 pub use oaas_proto::oaas::audit::v1 as record;

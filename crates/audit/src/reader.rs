@@ -8,6 +8,7 @@ use oaas_model::CallId;
 
 use crate::JournalError;
 use crate::disk::{Disk, SystemDisk};
+use crate::frame::Peek;
 use crate::record::AuditRecord;
 use crate::record::audit_record::Event;
 use crate::segment::{SegmentName, segments};
@@ -27,6 +28,10 @@ pub struct Entry {
     /// Where its length stands in the file, bytes from the start.
     pub offset: u64,
 }
+
+/// A name can be so much ahead of its file's making, milliseconds: names only grow, also when many files are
+/// made at once.
+const NAME_AHEAD_MS_MAX: u64 = 100;
 
 /// A journal's folder, for reading.
 #[derive(Clone, Debug)]
@@ -70,9 +75,21 @@ impl Reader {
     /// When the folder can't be read.
     pub fn records_since(&self, unix_ms: u64) -> Result<Records, JournalError> {
         let all = self.segments()?;
-        // A name can be some milliseconds ahead of the file's making, so one file more.
-        let index = all.partition_point(|name| name.unix_ms <= unix_ms).saturating_sub(2);
+        let unix_ms = unix_ms.saturating_sub(NAME_AHEAD_MS_MAX);
+        let index = all.partition_point(|name| name.unix_ms <= unix_ms).saturating_sub(1);
         Ok(self.records_from(all.get(index).copied()))
+    }
+
+    /// The records behind this sequence, asked for as with [`Reader::records`]; files that end before it are
+    /// not opened.
+    ///
+    /// # Errors
+    /// When the folder can't be read.
+    pub fn records_after(&self, sequence: u64) -> Result<Records, JournalError> {
+        let start = self.segments()?.into_iter().filter(|name| name.first_sequence <= sequence + 1).next_back();
+        let mut records = self.records_from(start);
+        records.seen = sequence;
+        Ok(records)
     }
 
     /// The last `count` records that pass the filter, oldest first.
@@ -103,12 +120,22 @@ impl Reader {
     /// # Errors
     /// When a file can't be read or is damaged.
     pub fn find(&self, call: CallId) -> Result<Vec<AuditRecord>, JournalError> {
-        let mut search = Search { id: call.as_bytes(), found: Vec::new(), listed: None };
-        let arrival_ms = i64::try_from(call.unix_ms()).unwrap_or(i64::MAX);
-        for entry in self.records_since(call.unix_ms())? {
-            let record = entry?.record;
-            let late = record.time_unix_ns / 1_000_000 > arrival_ms.saturating_add(ARRIVAL_TO_RECORD_MS_MAX);
-            if search.take(record) || (search.found.is_empty() && late) {
+        let id = call.as_bytes();
+        let mut search = Search { id, found: Vec::new(), listed: None };
+        let late_ms =
+            i64::try_from(call.unix_ms()).unwrap_or(i64::MAX).saturating_add(ARRIVAL_TO_RECORD_MS_MAX);
+        let mut records = self.records_since(call.unix_ms())?;
+        // Few records have the id's bytes in them; the others need not be decoded.
+        let wanted = |peek: &Peek, body: &[u8]| peek.event_tag == OPEN_CALLS_TAG || contains(body, id);
+        while let Some(step) = records.step(wanted)? {
+            let (over, time_unix_ns) = match step {
+                Step::Skipped(peek) => (search.pass_by(), peek.time_unix_ns),
+                Step::Entry(entry) => {
+                    let time_unix_ns = entry.record.time_unix_ns;
+                    (search.take(entry.record), time_unix_ns)
+                }
+            };
+            if over || (search.found.is_empty() && time_unix_ns / 1_000_000 > late_ms) {
                 break;
             }
         }
@@ -163,6 +190,12 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// A record that is not a list of open calls goes by. `true` when the list before it was complete and
+    /// no longer had the call.
+    fn pass_by(&mut self) -> bool {
+        self.listed.take() == Some(false) && !self.found.is_empty()
+    }
+
     /// Looks at a record; `true` when no later one can belong to the call.
     fn take(&mut self, record: AuditRecord) -> bool {
         if let Some(Event::OpenCalls(open)) = &record.event {
@@ -170,7 +203,7 @@ impl Search<'_> {
             self.listed = Some(here || self.listed.unwrap_or(false));
             return false;
         }
-        let over = self.listed.take() == Some(false) && !self.found.is_empty();
+        let over = self.pass_by();
         let ends = match &record.event {
             Some(Event::Intent(intent)) if head_is(intent.head.as_ref(), self.id) => false,
             Some(Event::Outcome(outcome)) if head_is(outcome.head.as_ref(), self.id) => true,
@@ -181,6 +214,23 @@ impl Search<'_> {
         self.found.push(record);
         ends || over
     }
+}
+
+/// Number of the field `open_calls` in `AuditRecord`.
+const OPEN_CALLS_TAG: u32 = 16;
+
+/// Whether the bytes of an id stand anywhere in a record.
+fn contains(body: &[u8], id: &[u8; 16]) -> bool {
+    let [first, ..] = id;
+    let mut rest = body;
+    while let Some(at) = rest.iter().position(|byte| byte == first) {
+        let from = rest.get(at..).unwrap_or_default();
+        if from.starts_with(id) {
+            return true;
+        }
+        rest = from.get(1..).unwrap_or_default();
+    }
+    false
 }
 
 fn head_is(head: Option<&crate::record::CallHead>, id: &[u8]) -> bool {
@@ -260,8 +310,13 @@ pub struct Records {
     failed: bool,
 }
 
+enum Step {
+    Entry(Box<Entry>),
+    Skipped(Peek),
+}
+
 impl Records {
-    fn step(&mut self) -> Result<Option<Entry>, JournalError> {
+    fn step(&mut self, wanted: impl Fn(&Peek, &[u8]) -> bool) -> Result<Option<Step>, JournalError> {
         loop {
             let Some((name, reader)) = &mut self.current else {
                 if !self.open_next(None)? {
@@ -269,11 +324,16 @@ impl Records {
                 }
                 continue;
             };
-            match reader.next() {
+            match reader.next(&wanted) {
                 Next::Entry(entry) if entry.record.sequence <= self.seen => {}
+                Next::Skipped(peek) if peek.sequence <= self.seen => {}
                 Next::Entry(entry) => {
                     self.seen = entry.record.sequence;
-                    return Ok(Some(*entry));
+                    return Ok(Some(Step::Entry(entry)));
+                }
+                Next::Skipped(peek) => {
+                    self.seen = peek.sequence;
+                    return Ok(Some(Step::Skipped(peek)));
                 }
                 Next::End | Next::Broken(_) if reader.at_limit() => {
                     let name = *name;
@@ -326,9 +386,14 @@ impl Iterator for Records {
         if self.failed {
             return None;
         }
-        let step = self.step();
-        self.failed = step.is_err();
-        step.transpose()
+        match self.step(|_, _| true) {
+            Ok(Some(Step::Entry(entry))) => Some(Ok(*entry)),
+            Ok(Some(Step::Skipped(_)) | None) => None,
+            Err(error) => {
+                self.failed = true;
+                Some(Err(error))
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use prost::Message;
 
 use crate::JournalError;
-use crate::frame::{self, FRAME_HEAD_BYTES, Parsed, RECORD_BYTES_MAX};
+use crate::frame::{self, FRAME_HEAD_BYTES, Parsed, Peek, RECORD_BYTES_MAX};
 use crate::reader::Entry;
 use crate::record::AuditRecord;
 use crate::segment::{HEADER_BYTES, Header};
@@ -22,6 +22,8 @@ const LOOKS_MAX: u32 = 5;
 /// What comes next in the file.
 pub(crate) enum Next {
     Entry(Box<Entry>),
+    /// A record that is not wanted; its checksum and its sequence are good.
+    Skipped(Peek),
     /// Nothing is written there yet.
     End,
     Broken(JournalError),
@@ -64,20 +66,31 @@ impl SegmentReader {
         self.limit.is_some_and(|limit| self.next_sequence >= limit)
     }
 
-    pub fn next(&mut self) -> Next {
+    /// The next record, decoded when it is wanted.
+    pub fn next(&mut self, wanted: impl Fn(&Peek, &[u8]) -> bool) -> Next {
         if self.at_limit() {
             return Next::End;
         }
         let mut looks = 0;
         loop {
             let found = match frame::parse(self.piece.get(self.at..).unwrap_or_default()) {
-                Parsed::Entry(body) => match AuditRecord::decode(body) {
-                    Ok(record) if record.sequence == self.next_sequence => {
+                Parsed::Entry(body) => match frame::peek(body) {
+                    Some(peek) if peek.sequence != self.next_sequence => "a record with another sequence",
+                    Some(peek) if !wanted(&peek, body) => {
                         let length = frame::framed(body);
-                        return Next::Entry(Box::new(self.advance(record, length)));
+                        self.advance(length);
+                        return Next::Skipped(peek);
                     }
-                    Ok(_) => "a record with another sequence",
-                    Err(_) => "a record that can't be read",
+                    Some(_) => match AuditRecord::decode(body) {
+                        Ok(record) => {
+                            let length = frame::framed(body);
+                            let entry = Entry { record, file: Arc::clone(&self.path), offset: self.offset };
+                            self.advance(length);
+                            return Next::Entry(Box::new(entry));
+                        }
+                        Err(_) => "a record that can't be read",
+                    },
+                    None => "a record that can't be read",
                 },
                 Parsed::Clear if looks > 0 => return Next::End,
                 Parsed::Clear => "nothing",
@@ -104,12 +117,10 @@ impl SegmentReader {
         JournalError::Damaged { file, offset, sequence, found }
     }
 
-    fn advance(&mut self, record: AuditRecord, length: usize) -> Entry {
-        let entry = Entry { record, file: Arc::clone(&self.path), offset: self.offset };
+    fn advance(&mut self, length: usize) {
         self.at += length;
         self.offset = self.offset.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
         self.next_sequence += 1;
-        entry
     }
 
     /// Reads the file from the next entry on.

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::breaker::State;
+use crate::edge::EdgeCounters;
 use crate::metrics::{BOUNDS_US, MethodMetrics};
 use crate::shared::Shared;
 
@@ -22,12 +23,41 @@ type Encoded = Result<(), std::fmt::Error>;
 ///
 /// # Errors
 /// Never in practice: the writer is a string.
-pub fn text(shared: &Arc<Shared>) -> Result<String, std::fmt::Error> {
+pub fn text(shared: &Arc<Shared>, edge: &EdgeCounters) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Scrape(Arc::clone(shared))));
+    for (name, value, help) in edge.read() {
+        // Those that end in `_open` go down too.
+        if name.ends_with("_open") {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            registry.register_collector(Box::new(Number(name, help, Kind::Gauge(gauge))));
+        } else {
+            registry.register_collector(Box::new(Number(name, help, Kind::Counter(ConstCounter::new(value)))));
+        }
+    }
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry)?;
     Ok(text)
+}
+
+/// One counter of the edge.
+#[derive(Debug)]
+struct Number(&'static str, &'static str, Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Gauge(ConstGauge<i64>),
+    Counter(ConstCounter<u64>),
+}
+
+impl Collector for Number {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Encoded {
+        let name = format!("oaas_edge_{}", self.0);
+        match &self.2 {
+            Kind::Gauge(n) => n.encode(encoder.encode_descriptor(&name, self.1, None, n.metric_type())?),
+            Kind::Counter(n) => n.encode(encoder.encode_descriptor(&name, self.1, None, n.metric_type())?),
+        }
+    }
 }
 
 struct Scrape(Arc<Shared>);

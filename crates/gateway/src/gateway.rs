@@ -148,9 +148,7 @@ impl Gateway {
     /// # Errors
     /// When it can't be bound; then the old one stays.
     pub fn apply(&self, snapshot: Snapshot, actor: &str) -> Result<Arc<str>, BindError> {
-        let bound = self.bind(Arc::new(snapshot)).inspect_err(|_| {
-            self.shared.metrics.reloads_failed.fetch_add(1, Ordering::Relaxed);
-        })?;
+        let bound = self.bind(Arc::new(snapshot))?;
         let version = Arc::clone(&bound.snapshot.version);
         let before = self.shared.bound.swap(Arc::new(bound));
         self.shared.metrics.reloads.fetch_add(1, Ordering::Relaxed);
@@ -160,6 +158,11 @@ impl Gateway {
         ]);
         self.shared.administered(actor, "catalog.reload", "catalog", details);
         Ok(Arc::clone(&before.snapshot.version))
+    }
+
+    /// Counts a version that could not even be loaded.
+    pub fn reload_failed(&self) {
+        self.shared.metrics.reloads_failed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Reads the token issuers' keys again; to be called after [`Gateway::apply`], at intervals, and when

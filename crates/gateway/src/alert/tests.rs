@@ -197,6 +197,14 @@ fn unusable_configurations_are_refused_by_name() {
     assert_eq!(error, "webhook on-call: no trusted certificates for https: there are none");
 }
 
+#[test]
+fn a_webhooks_secret_headers_are_in_no_debug_output() {
+    let mut config = config(1);
+    config.headers.insert("authorization", http::HeaderValue::from_static("Bearer hunter2"));
+    let shown = format!("{:?}", Webhook::new(config).unwrap());
+    assert!(shown.contains("authorization") && !shown.contains("hunter2"), "{shown}");
+}
+
 #[tokio::test]
 async fn subscribers_see_alerts_and_a_full_queue_holds_nobody_up() {
     let webhook = Webhook::new(config(1)).unwrap();

@@ -136,7 +136,9 @@ impl Webhook {
     ///
     /// # Errors
     /// When the URL or the certificates are not usable.
-    pub fn new(config: WebhookConfig) -> Result<Self, WebhookError> {
+    pub fn new(mut config: WebhookConfig) -> Result<Self, WebhookError> {
+        // No log shows what the headers hold.
+        config.headers.values_mut().for_each(|value| value.set_sensitive(true));
         let bad_url = || WebhookError::Url { name: config.name.clone(), url: config.url.clone() };
         let uri: Uri = config.url.parse().map_err(|_| bad_url())?;
         let secure = match uri.scheme_str() {

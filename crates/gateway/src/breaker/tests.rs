@@ -230,6 +230,26 @@ fn the_probe_budget_holds_however_many_wait() {
 }
 
 #[test]
+fn the_probe_budget_holds_between_threads() {
+    let policy = BreakerPolicy::default();
+    let (breaker, now) = open_breaker(&policy);
+    let sent: usize = std::thread::scope(|scope| {
+        let ask = || {
+            let permits = (0..1_000).filter_map(|_| match breaker.admit(&policy, now).0 {
+                Admission::Allowed(permit) => Some(permit),
+                Admission::Refused(_) => None,
+            });
+            permits.collect::<Vec<_>>()
+        };
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+        // Joined before any permit is dropped.
+        let permits: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        permits.iter().map(Vec::len).sum()
+    });
+    assert_eq!(sent, 5);
+}
+
+#[test]
 fn permits_that_are_dropped_give_their_slot_back() {
     let policy = BreakerPolicy::default();
     let (breaker, now) = open_breaker(&policy);

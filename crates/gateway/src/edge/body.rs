@@ -82,26 +82,44 @@ impl http_body::Body for EdgeBody {
 
 /// Trailers of a call that a drain ends.
 fn unavailable(pushback: Duration) -> HeaderMap {
-    let mut trailers = HeaderMap::new();
-    trailers.insert("grpc-status", HeaderValue::from_static("14"));
-    trailers.insert("grpc-message", HeaderValue::from_static("the server is shutting down"));
+    let mut trailers = grpc_status("14", HeaderValue::from_static("the server is shutting down"));
     let ms = u64::try_from(pushback.as_millis()).unwrap_or(u64::MAX);
     trailers.insert("grpc-retry-pushback-ms", HeaderValue::from(ms));
-    trailers.insert("oaas-origin", HeaderValue::from_static("gateway"));
     trailers
+}
+
+fn grpc_status(code: &'static str, message: HeaderValue) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert("grpc-status", HeaderValue::from_static(code));
+    headers.insert("grpc-message", message);
+    headers.insert("oaas-origin", HeaderValue::from_static("gateway"));
+    headers
+}
+
+/// The answer to a request with too many header fields.
+pub(super) fn too_many_fields(grpc: bool, count: usize, max: usize) -> Response<Body> {
+    if !grpc {
+        return text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields\n");
+    }
+    let message = format!("METADATA_TOO_LARGE: {count} header fields, at most {max}");
+    let message = HeaderValue::try_from(message).unwrap_or(HeaderValue::from_static("METADATA_TOO_LARGE"));
+    trailers_only(grpc_status("8", message))
+}
+
+fn trailers_only(headers: HeaderMap) -> Response<Body> {
+    let mut response = Response::new(empty());
+    *response.headers_mut() = headers;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
 }
 
 /// The answer to a call that a drain ends before it had one.
 pub(super) fn cut(grpc: bool, pushback: Duration) -> Response<Body> {
-    let mut response = Response::new(empty());
     if grpc {
-        *response.headers_mut() = unavailable(pushback);
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    } else {
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        let seconds = HeaderValue::from(pushback.as_secs().max(1));
-        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        return trailers_only(unavailable(pushback));
     }
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down\n");
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(pushback.as_secs().max(1)));
     response
 }
 

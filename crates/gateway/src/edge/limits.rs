@@ -31,7 +31,7 @@ pub struct EdgeLimits {
     pub connection_window: u32,
     /// Largest header list in bytes.
     pub header_list_max: u32,
-    /// Most header fields of one request; more get 431.
+    /// Most header fields of one request; more are refused: 431, or RESOURCE_EXHAUSTED for gRPC.
     pub header_fields_max: usize,
     /// Most connections at a time; further ones are closed at once.
     pub connections_max: usize,

@@ -33,12 +33,12 @@ where
         EdgeCounters::add(&counters.probes);
         return Ok(whole(body::text(StatusCode::OK, PROBE), call));
     }
-    if request.headers().len() > connection.limits().header_fields_max {
-        EdgeCounters::add(&counters.header_fields_over_limit);
-        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return Ok(whole(body::text(status, "too many header fields\n"), call));
-    }
     let grpc = speaks_grpc(&request);
+    let (fields, fields_max) = (request.headers().len(), connection.limits().header_fields_max);
+    if fields > fields_max {
+        EdgeCounters::add(&counters.header_fields_over_limit);
+        return Ok(whole(body::too_many_fields(grpc, fields, fields_max), call));
+    }
     let pushback = connection.limits().drain_pushback;
     let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
     request.extensions_mut().insert(connection.peer().clone());

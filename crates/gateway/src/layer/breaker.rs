@@ -138,7 +138,6 @@ fn ending(call: &Call, outcome: &Outcome) -> Ending {
         code: outcome.code,
         by_gateway: outcome.origin == Origin::Gateway,
         by_client: outcome.reason == Some(Reason::CallerCancelled)
-            || outcome.code == Code::Cancelled
             || (shorter && outcome.code == Code::DeadlineExceeded),
         request_open: !call.request_complete(),
         connect_failed: outcome.failure == Some(Failure::Connect),

@@ -37,7 +37,7 @@ pub struct PoolConfig {
     pub header_list_max: u32,
     /// First wait after a failed connect; doubled each time, half of it jitter.
     pub reconnect_base: Duration,
-    /// Longest wait after a failed connect.
+    /// Longest wait after a failed connect; also how late an endpoint is found that came back.
     pub reconnect_max: Duration,
     /// Failures in a row that eject an endpoint.
     pub eject_after: u32,
@@ -82,7 +82,7 @@ impl Default for PoolConfig {
             stream_window: 64 * 1024,
             header_list_max: 16 * 1024,
             reconnect_base: Duration::from_millis(100),
-            reconnect_max: Duration::from_secs(30),
+            reconnect_max: Duration::from_secs(5),
             eject_after: 5,
             eject_base: Duration::from_secs(10),
             eject_max: Duration::from_secs(300),

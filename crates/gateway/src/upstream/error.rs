@@ -34,12 +34,12 @@ impl Phase {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::NoEndpoint => "no endpoint",
+            Self::NoEndpoint => "no_endpoint",
             Self::Connect => "connect",
             Self::Reset(_) => "reset",
             Self::Goaway => "goaway",
             Self::Lost => "lost",
-            Self::RequestBody => "request body",
+            Self::RequestBody => "request_body",
             Self::Deadline => "deadline",
             Self::Request => "request",
         }
@@ -55,7 +55,7 @@ pub enum Executed {
     Unknown,
 }
 
-/// A call that got no answer.
+/// A call that got no answer. Its text names no address, since callers may see it.
 #[derive(Debug)]
 pub struct UpstreamError {
     /// How far the last attempt came.
@@ -91,12 +91,9 @@ impl UpstreamError {
 impl fmt::Display for UpstreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "upstream failed at {} after {} attempts", self.phase.as_str(), self.attempts)?;
-        if let Phase::Reset(number) = self.phase {
-            write!(f, ", http/2 error {number:#x}")?;
-        }
-        match &self.endpoint {
-            Some(endpoint) => write!(f, ", endpoint {endpoint}"),
-            None => Ok(()),
+        match self.phase {
+            Phase::Reset(number) => write!(f, ", http/2 error {number:#x}"),
+            _ => Ok(()),
         }
     }
 }

@@ -41,7 +41,13 @@ pub fn reset_code(error: &BoxError) -> Option<Reset> {
 pub(crate) fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a h2::Error> {
     /// No chain of causes is longer in practice; a cycle ends here.
     const DEPTH_MAX: usize = 16;
-    std::iter::successors(Some(error), |error| error.source())
+    let next =
+        |error: &&'a (dyn std::error::Error + 'static)| -> Option<&'a (dyn std::error::Error + 'static)> {
+            // An I/O error names the cause of what it holds, and hides what it holds.
+            let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            held.map_or_else(|| error.source(), |held| Some(held))
+        };
+    std::iter::successors(Some(error), next)
         .take(DEPTH_MAX)
         .find_map(|error| error.downcast_ref::<h2::Error>())
 }

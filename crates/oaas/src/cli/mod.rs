@@ -1,8 +1,14 @@
 //! The command line: one file a command, each with its arguments and a `run`.
 
+pub mod audit;
+pub mod backtest;
 pub mod breaker;
 pub mod call;
+pub mod caller;
+pub mod catalog;
 pub mod health;
+pub mod import;
+pub mod serve;
 
 use std::time::Duration;
 
