@@ -1,1 +1,29 @@
-//! placeholder
+//! The call journal: two records a call, one a refusal, in append-only files with group commit; what a
+//! start does after a crash; how to read it while it is written; and each call explained in words.
+
+mod disk;
+mod error;
+mod explain;
+mod frame;
+mod journal;
+mod open_calls;
+mod pass;
+mod reader;
+mod recover;
+mod segment;
+mod segment_reader;
+mod start;
+mod tally;
+mod writer;
+
+pub use disk::{Disk, DiskFile, SystemDisk};
+pub use error::JournalError;
+pub use explain::explain;
+pub use frame::{FRAME_HEAD_BYTES, RECORD_BYTES_MAX};
+pub use journal::{DurableAppend, Journal, JournalHealth, JournalOptions};
+pub use oaas_proto::oaas::audit::v1 as record;
+pub use reader::{Entry, Filter, Reader, Records};
+pub use recover::Recovery;
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,14 @@
-//! placeholder
+//! Production and engineering: what to reserve, make, buy or subcontract, by when, and at what cost.
+
+pub mod production;
+
+/// Starts the domain: migrates its tables and returns its services.
+///
+/// # Errors
+/// When the store refuses a migration.
+#[cfg(feature = "grpc")]
+pub async fn services(
+    cx: &oaas_capability::Context,
+) -> Result<Vec<oaas_capability::Registration>, oaas_store::StoreError> {
+    Ok(vec![production::grpc::service(cx).await?])
+}

@@ -6,6 +6,7 @@ mod code;
 mod lang;
 mod money;
 mod reason;
+mod reason_text;
 
 pub use call_id::CallId;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};

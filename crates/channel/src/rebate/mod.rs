@@ -1,0 +1,40 @@
+//! Rebates and commissions: what a plan pays for the net sales of a period.
+//!
+//! [`calculate`] is the whole of it: a pure function of plan, period and facts. Recording, accrual
+//! and claw-back are that function, applied again, and the difference posted to the ledger.
+//! Plan grammar: tiers as in the Odoo community's `agreement_rebate` (global, line, section total =
+//! retroactive, section prorated = marginal) and differential commission (级差).
+
+mod calculate;
+mod exact;
+mod explain;
+mod facts;
+#[cfg(feature = "grpc")]
+pub mod grpc;
+pub mod law;
+mod ledger;
+mod levels;
+mod period;
+mod plan;
+#[cfg(feature = "grpc")]
+mod refusal;
+#[cfg(feature = "grpc")]
+mod store;
+#[cfg(test)]
+mod tests;
+mod tiers;
+#[cfg(feature = "grpc")]
+mod wire;
+
+pub use calculate::{CalculateError, Detail, LINES_MAX, Line, LineKind, MemberOutcome, Outcome, calculate};
+pub use exact::{Exact, Rounding, SCALE, apportion, split};
+pub use explain::explain;
+pub use facts::{ChainMember, FACTS_MAX, Facts, NetSale, PROBLEMS_MAX, Sale, SaleReturn};
+pub use ledger::{Difference, Entry, Hash, LedgerLine, NO_HASH, differences, facts_digest, first_broken};
+pub use levels::LevelsError;
+pub use period::{Period, PeriodKind};
+pub use plan::{
+    Basis, Levels, Measure, Participation, Pay, PayeeKind, Plan, Problem, SameLevel, ThresholdRule, Tier,
+    TierMode, TierSchedule, TierScope,
+};
+pub use tiers::{Cliff, Volume};

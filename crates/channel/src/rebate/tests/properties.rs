@@ -1,0 +1,270 @@
+//! Properties on random plans and facts, and the comparison with the oracle.
+
+use std::collections::BTreeMap;
+
+use jiff::ToSpan as _;
+use proptest::prelude::*;
+
+use super::super::*;
+use super::{DAY, oracle, plan, sale_return};
+
+/// Random cases of each property.
+const CASES: u32 = 1_000;
+/// Random plans and facts that are compared with the oracle.
+const ORACLE_CASES: u32 = 10_000;
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+fn any_rounding() -> impl Strategy<Value = Rounding> {
+    prop::sample::select(vec![Rounding::HalfUp, Rounding::HalfEven, Rounding::Down, Rounding::Up])
+}
+
+fn any_schedule() -> impl Strategy<Value = TierSchedule> {
+    let tiers = prop::collection::btree_map(0i64..60_000, 0u32..4_000, 1..5);
+    (tiers, any::<(bool, bool, bool, bool, bool)>(), 0i64..200).prop_map(
+        |(tiers, (by_quantity, per_unit, period, marginal, reached), floor_minor)| {
+            let per_unit = by_quantity && (per_unit || marginal);
+            let tiers = tiers.into_iter().map(|(threshold, rate)| Tier {
+                threshold: if by_quantity { threshold / 3_000 } else { threshold },
+                pay: if per_unit { Pay::PerUnit(rate.into()) } else { Pay::Rate(rate) },
+            });
+            let mut tiers: Vec<Tier> = tiers.collect();
+            tiers.dedup_by_key(|tier| tier.threshold);
+            TierSchedule {
+                measure: if by_quantity { Measure::Quantity } else { Measure::Amount },
+                scope: if period { TierScope::Period } else { TierScope::Sale },
+                mode: if marginal { TierMode::Marginal } else { TierMode::Retroactive },
+                threshold_rule: if reached { ThresholdRule::Reached } else { ThresholdRule::Exceeded },
+                tiers,
+                floor_minor,
+            }
+        },
+    )
+}
+
+fn any_levels() -> impl Strategy<Value = Levels> {
+    let fixed = prop::collection::vec(0u32..600, 1..5).prop_map(Levels::Fixed);
+    let same_level = prop_oneof![
+        Just(SameLevel::None),
+        (0u32..200).prop_map(SameLevel::Every),
+        (0u32..200).prop_map(SameLevel::Once),
+    ];
+    let differential = ([0u32..2_000, 0u32..2_000, 0u32..2_000], 1usize..6, same_level).prop_map(
+        |(rates, depth_max, same_level)| {
+            let grades = ["x", "y", "z"].iter().zip(rates).map(|(grade, rate)| ((*grade).to_owned(), rate));
+            Levels::Differential { grades: grades.collect(), depth_max, same_level }
+        },
+    );
+    prop_oneof![fixed, differential]
+}
+
+fn any_plan() -> impl Strategy<Value = Plan> {
+    (
+        prop::option::of(any_schedule()),
+        any_levels(),
+        any_rounding(),
+        prop_oneof![Just(0i64), 0i64..2_000],
+        prop::option::of(2_000i64..20_000),
+        prop::option::of(1i64..40_000),
+        prop_oneof![Just(0u32), 1u32..40],
+        any::<bool>(),
+    )
+        .prop_map(|(tiers, levels, rounding, least, cap_member, cap_plan, clawback_days, only_t)| Plan {
+            tiers,
+            levels: Some(levels),
+            rounding,
+            payout_min_minor: least,
+            cap_member_minor: cap_member,
+            cap_plan_minor: cap_plan,
+            clawback_days,
+            categories: if only_t { vec!["t".to_owned()] } else { Vec::new() },
+            ..plan("CNY")
+        })
+}
+
+fn any_chain() -> impl Strategy<Value = Vec<ChainMember>> {
+    let ids = Just(vec!["a", "b", "c", "d", "e", "f"]).prop_shuffle();
+    let grades = prop::collection::vec(prop::sample::select(vec!["", "x", "y", "z"]), 1..6);
+    (ids, grades).prop_map(|(ids, grades)| {
+        let member =
+            |(id, grade): (&str, &str)| ChainMember { member_id: id.to_owned(), grade: grade.to_owned() };
+        ids.into_iter().zip(grades).map(member).collect()
+    })
+}
+
+/// Sales in and around the month, some with one or two returns.
+fn any_facts() -> impl Strategy<Value = Facts> {
+    let amount = prop_oneof![Just(0i64), 1i64..200, 1i64..90_000];
+    let one = (amount, 0i64..40, any_chain(), -20i32..20, any::<bool>(), 0i64..=100, 0i64..=100, 0i32..60);
+    prop::collection::vec(one, 0..9).prop_map(|drafts| {
+        let mut facts = Facts::default();
+        for (index, (amount, quantity, chain, day, t, first, second, later)) in drafts.into_iter().enumerate()
+        {
+            let id = format!("s{index}");
+            let occurred_on = DAY.checked_add(day.days()).unwrap();
+            facts.sales.push(Sale {
+                event_id: id.clone(),
+                occurred_on,
+                amount_minor: amount,
+                quantity,
+                category: if t { "t".to_owned() } else { String::new() },
+                chain,
+            });
+            // At most half of the sale comes back each time, so that two returns never exceed it.
+            for (name, percent, later) in [("r", first, later), ("q", second, later + 7)] {
+                if percent % 3 == 0 {
+                    facts.returns.push(SaleReturn {
+                        occurred_on: occurred_on.checked_add(later.days()).unwrap(),
+                        quantity: quantity * percent / 200,
+                        ..sale_return(&format!("{name}{index}"), &id, amount * percent / 200)
+                    });
+                }
+            }
+        }
+        facts
+    })
+}
+
+fn amounts(outcome: &Outcome) -> BTreeMap<String, i128> {
+    let members = outcome.members.iter().filter(|(_, member)| member.amount != 0);
+    members.map(|(id, member)| (id.clone(), member.amount)).collect()
+}
+
+fn run(plan: &Plan, facts: &Facts) -> Outcome {
+    calculate(plan, DAY, facts, Detail::Everybody).unwrap()
+}
+
+proptest! {
+    #![proptest_config(config(ORACLE_CASES))]
+
+    #[test]
+    fn the_engine_and_the_oracle_agree(plan in any_plan(), facts in any_facts()) {
+        prop_assume!(plan.problems().is_empty());
+        prop_assert_eq!(amounts(&run(&plan, &facts)), oracle::amounts(&plan, DAY, &facts));
+    }
+}
+
+proptest! {
+    #![proptest_config(config(CASES))]
+
+    #[test]
+    fn order_and_repetition_make_no_difference(
+        plan in any_plan(),
+        (facts, shuffled) in any_facts().prop_flat_map(|facts| {
+            let sales = [facts.sales.clone(), facts.sales.clone()].concat();
+            let returns = [facts.returns.clone(), facts.returns.clone()].concat();
+            let shuffled = (Just(sales).prop_shuffle(), Just(returns).prop_shuffle())
+                .prop_map(|(sales, returns)| Facts { sales, returns });
+            (Just(facts), shuffled)
+        }),
+    ) {
+        prop_assume!(plan.problems().is_empty());
+        prop_assert_eq!(run(&plan, &facts), run(&plan, &shuffled));
+        prop_assert_eq!(facts_digest(&facts), facts_digest(&shuffled));
+    }
+
+    #[test]
+    fn what_is_wholly_reversed_leaves_nothing(plan in any_plan(), facts in any_facts()) {
+        let plan = Plan { clawback_days: 0, ..plan };
+        prop_assume!(plan.problems().is_empty());
+        let mut returned = Facts { returns: Vec::new(), ..facts };
+        for sale in &returned.sales {
+            let back = sale_return(&format!("back-{}", sale.event_id), &sale.event_id, sale.amount_minor);
+            let occurred_on = sale.occurred_on;
+            returned.returns.push(SaleReturn { quantity: sale.quantity, occurred_on, ..back });
+        }
+        prop_assert!(amounts(&run(&plan, &returned)).is_empty());
+    }
+
+    #[test]
+    fn parts_are_the_whole_and_caps_are_kept(plan in any_plan(), facts in any_facts()) {
+        prop_assume!(plan.problems().is_empty());
+        let outcome = run(&plan, &facts);
+        for member in outcome.members.values() {
+            prop_assert_eq!(member.lines.iter().map(|line| line.amount).sum::<i128>(), member.amount);
+            prop_assert!(member.amount >= 0);
+            prop_assert!(plan.cap_member_minor.is_none_or(|cap| member.amount <= cap.into()));
+        }
+        prop_assert_eq!(outcome.members.values().map(|member| member.amount).sum::<i128>(), outcome.total);
+        prop_assert!(plan.cap_plan_minor.is_none_or(|cap| outcome.total <= cap.into()));
+    }
+
+    /// Over the chain of each sale: the sum of the shares is the sum of the rates on the base, rounded once.
+    #[test]
+    fn levels_conserve_the_sale(
+        levels in any_levels(), chain in any_chain(), amount in 0i64..1_000_000, rule in any_rounding(),
+    ) {
+        let sale = Sale { chain, ..super::sale("s", amount, "a") };
+        let net = NetSale { sale: &sale, amount_minor: amount, quantity: 1 };
+        let lines = levels.lines(&net, rule).unwrap();
+        let rates = lines.iter().map(|(_, line)| if let Some(Pay::Rate(rate)) = line.pay { rate } else { 0 });
+        let exact = Exact::share(amount.into(), rates.sum()).unwrap();
+        prop_assert_eq!(lines.iter().map(|(_, line)| line.amount).sum::<i128>(), exact.rounded(rule));
+        if let Levels::Differential { grades, depth_max, same_level: SameLevel::None } = &levels {
+            let rate = |member: &ChainMember| {
+                grades.iter().find(|(grade, _)| *grade == member.grade).map_or(0, |(_, rate)| *rate)
+            };
+            let top = sale.chain.iter().take(*depth_max).map(rate).max().unwrap_or(0);
+            prop_assert_eq!(exact, Exact::share(amount.into(), top).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_marginal_plan_never_pays_less_for_more(
+        tiers in prop::collection::btree_map(0i64..60_000, 0u32..=10_000, 1..6),
+        below in 0i128..90_000, more in 0i128..10_000, rule in any_rounding(),
+    ) {
+        let tiers: Vec<_> = tiers.into_iter().collect();
+        let schedule = super::schedule(TierMode::Marginal, TierScope::Period, &tiers);
+        let pays = |amount| {
+            let lines = schedule.lines(Volume { amount, quantity: 1 }, None, rule).unwrap();
+            lines.iter().map(|line| line.amount).sum::<i128>()
+        };
+        let step = pays(below + more) - pays(below);
+        // Rates are at most the whole, so money never grows faster than sales; one unit is rounding.
+        prop_assert!((0..=more + 1).contains(&step));
+    }
+
+    /// A ledger fed by accruals between batches holds what one calculation of all facts gives.
+    #[test]
+    fn the_ledger_replays_to_the_calculation(plan in any_plan(), facts in any_facts(), cut in 0usize..9) {
+        prop_assume!(plan.problems().is_empty());
+        let cut = cut.min(facts.sales.len());
+        let early = Facts { sales: facts.sales[..cut].to_vec(), returns: Vec::new() };
+        let mut ledger: Vec<LedgerLine> = Vec::new();
+        for batch in [&early, &facts, &facts] {
+            let mut balances = BTreeMap::new();
+            for line in &ledger {
+                *balances.entry(line.entry.member_id.clone()).or_insert(0) += line.entry.amount_minor;
+            }
+            for change in differences(&balances, &run(&plan, batch)).unwrap() {
+                let entry = Entry {
+                    sequence: i64::try_from(ledger.len()).unwrap() + 1,
+                    plan_id: "p".to_owned(),
+                    plan_version: 1,
+                    period_start: DAY.first_of_month(),
+                    member_id: change.member_id,
+                    amount_minor: change.amount_minor,
+                    balance_minor: change.balance_minor,
+                    posted_at_ms: 0,
+                    facts: facts_digest(batch),
+                };
+                ledger.push(entry.seal(ledger.last().map_or(NO_HASH, |line| line.hash)));
+            }
+        }
+        let mut replayed: BTreeMap<String, i128> = BTreeMap::new();
+        for line in &ledger {
+            *replayed.entry(line.entry.member_id.clone()).or_insert(0) += i128::from(line.entry.amount_minor);
+            prop_assert_eq!(replayed[&line.entry.member_id], i128::from(line.entry.balance_minor));
+        }
+        replayed.retain(|_, amount| *amount != 0);
+        prop_assert_eq!(replayed, amounts(&run(&plan, &facts)));
+        prop_assert_eq!(first_broken(&ledger), None);
+        if let Some(line) = ledger.first_mut() {
+            line.entry.amount_minor += 1;
+            prop_assert_eq!(first_broken(&ledger), Some(1));
+        }
+    }
+}

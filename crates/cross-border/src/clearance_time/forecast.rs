@@ -1,0 +1,204 @@
+//! From a model to an answer: quantiles, the evidence behind them, and what drives them.
+
+use super::model::Effect;
+use super::priors::{COUNTRY_PRIOR_SOURCE, GLOBAL_PRIOR_SOURCE};
+use super::shape::Shape;
+use super::{Factor, Model, Stage, Traits, priors};
+
+/// The quantiles of every answer.
+pub const PROBABILITIES: [f64; 9] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
+/// Cases from which a lane or a country is evidence of its own.
+const CASES_MIN: f64 = 8.0;
+/// Drivers named in an answer.
+const DRIVERS_MAX: usize = 6;
+/// An effect below this (a tenth of a percent) drives nothing.
+const DRIVER_MIN: f64 = 0.001;
+/// Log times beyond this would be over a thousand years.
+const LOG_HOURS_MAX: f64 = 16.0;
+/// Points of the quasi-random sum of stages.
+const SUM_POINTS: usize = 4096;
+
+/// On which evidence a forecast rests mainly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fallback {
+    /// Clearances of the same lane.
+    Lane,
+    /// Clearances into the same country.
+    Country,
+    /// The country's published figure.
+    CountryPrior,
+    /// All clearances of the stage, or its prior.
+    Global,
+}
+
+/// Cases behind a forecast, each weighing half after a half-life.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evidence {
+    /// Where the forecast mainly rests.
+    pub fallback: Fallback,
+    /// Of the same lane.
+    pub n_lane: f64,
+    /// Into the same country.
+    pub n_country: f64,
+    /// Of the stage.
+    pub n_stage: f64,
+}
+
+/// A trait's part in a forecast.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Driver {
+    /// Which factor.
+    pub factor: Factor,
+    /// Its value. Example: "CNSHA".
+    pub value: String,
+    /// By what it multiplies 1 + hours.
+    pub times: f64,
+    /// Cases with this value, decayed.
+    pub n: f64,
+    /// How far their own factor was drawn to its prior: 0 not at all, 1 wholly.
+    pub shrunk: f64,
+}
+
+/// The time that a stage will take.
+#[derive(Clone, Debug)]
+pub struct Forecast {
+    /// Which stage.
+    pub stage: Stage,
+    /// Hours at [`PROBABILITIES`], never falling.
+    pub quantiles: [f64; 9],
+    /// What it rests on.
+    pub evidence: Evidence,
+    /// What moves it away from the middle of all, strongest first.
+    pub drivers: Vec<Driver>,
+    time: LogTime,
+}
+
+/// A distribution of log(1 + hours).
+#[derive(Clone, Debug)]
+struct LogTime {
+    center: f64,
+    scale: f64,
+    shape: Shape,
+}
+
+impl LogTime {
+    fn hours(&self, probability: f64) -> f64 {
+        let z = self.center + self.scale * self.shape.quantile(probability);
+        z.clamp(0.0, LOG_HOURS_MAX).exp_m1()
+    }
+}
+
+impl Evidence {
+    /// Cases at the fallback level; 0 for a prior.
+    #[must_use]
+    pub fn n_effective(&self) -> f64 {
+        match self.fallback {
+            Fallback::Lane => self.n_lane,
+            Fallback::Country => self.n_country,
+            Fallback::CountryPrior => 0.0,
+            Fallback::Global => self.n_stage,
+        }
+    }
+
+    /// Where the prior is from, when the forecast rests on one.
+    #[must_use]
+    pub fn prior_source(&self) -> Option<&'static str> {
+        match self.fallback {
+            Fallback::CountryPrior => Some(COUNTRY_PRIOR_SOURCE),
+            Fallback::Global if self.n_stage < CASES_MIN => Some(GLOBAL_PRIOR_SOURCE),
+            _ => None,
+        }
+    }
+}
+
+impl Model {
+    /// What this model says at `now_ms` of a consignment.
+    #[must_use]
+    pub fn forecast(&self, traits: &Traits, now_ms: i64) -> Forecast {
+        let effects: Vec<_> = self.effects(traits, now_ms).collect();
+        let center = self.mu + effects.iter().map(|(_, _, effect)| effect.value).sum::<f64>();
+        // What is not known of the effects widens the band.
+        let open: f64 = effects.iter().map(|(_, _, effect)| effect.variance).sum();
+        let scale = (1.0 + open / self.sigma2).sqrt();
+        let shape = self.country_shapes.get(traits.destination.code()).unwrap_or(&self.shape).clone();
+        let time = LogTime { center, scale, shape };
+        Forecast {
+            stage: self.stage,
+            quantiles: PROBABILITIES.map(|p| time.hours(p)),
+            evidence: self.evidence(traits, now_ms),
+            drivers: drivers(effects),
+            time,
+        }
+    }
+
+    /// Name of the method, the moment of the fit in Unix milliseconds, and the clearances learned since.
+    #[must_use]
+    pub fn version(&self) -> (&'static str, i64, u64) {
+        (super::METHOD, self.fitted_at_ms, self.learned)
+    }
+
+    fn evidence(&self, traits: &Traits, now_ms: i64) -> Evidence {
+        let n_lane = self.cases(Factor::Lane, traits, now_ms);
+        let n_country = self.cases(Factor::Country, traits, now_ms);
+        let n_stage = self.weight * self.decay(now_ms);
+        let fallback = if n_lane >= CASES_MIN {
+            Fallback::Lane
+        } else if n_country >= CASES_MIN {
+            Fallback::Country
+        } else if priors::published(self.stage, traits.destination).is_some() {
+            Fallback::CountryPrior
+        } else {
+            Fallback::Global
+        };
+        Evidence { fallback, n_lane, n_country, n_stage }
+    }
+}
+
+/// Quantiles at [`PROBABILITIES`] of the sum of several stages' hours, taken as independent: quasi-random
+/// points of a Halton sequence (Numer. Math. 2, 1960), so the answer is the same every time.
+/// `None` for fewer than two forecasts.
+#[must_use]
+pub fn sum_quantiles(parts: &[Forecast]) -> Option<[f64; 9]> {
+    const BASES: [usize; 4] = [2, 3, 5, 7];
+    if parts.len() < 2 || parts.len() > BASES.len() {
+        return None;
+    }
+    let mut sums: Vec<f64> = (1..=SUM_POINTS)
+        .map(|i| {
+            let hours = parts.iter().zip(BASES).map(|(part, base)| part.time.hours(radical_inverse(i, base)));
+            hours.sum()
+        })
+        .collect();
+    sums.sort_unstable_by(f64::total_cmp);
+    Some(PROBABILITIES.map(|p| {
+        let at = (p * SUM_POINTS as f64) as usize;
+        sums.get(at).copied().unwrap_or_default()
+    }))
+}
+
+/// The digits of `i` in `base`, mirrored at the point: 6 in base 2 is 0.011.
+fn radical_inverse(mut i: usize, base: usize) -> f64 {
+    let (mut unit, mut value) = (1.0, 0.0);
+    while i > 0 {
+        unit /= base as f64;
+        value += unit * (i % base) as f64;
+        i /= base;
+    }
+    value
+}
+
+fn drivers(effects: Vec<(Factor, std::borrow::Cow<'_, str>, Effect)>) -> Vec<Driver> {
+    let mut strong: Vec<_> = effects.into_iter().filter(|(_, _, e)| e.value.abs() >= DRIVER_MIN).collect();
+    strong.sort_by(|(_, _, a), (_, _, b)| b.value.abs().total_cmp(&a.value.abs()));
+    strong.truncate(DRIVERS_MAX);
+    strong
+        .into_iter()
+        .map(|(factor, value, effect)| Driver {
+            factor,
+            value: value.into_owned(),
+            times: effect.value.exp(),
+            n: effect.n,
+            shrunk: effect.shrunk,
+        })
+        .collect()
+}

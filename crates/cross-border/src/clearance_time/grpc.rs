@@ -1,0 +1,329 @@
+//! The adapter: the contract's messages to the core's words and back.
+
+use std::sync::Arc;
+
+use oaas_capability::{CapabilityError, Context, Registration, Violation, invalid, validated};
+use oaas_model::Clock;
+use oaas_proto::Validate as _;
+use oaas_proto::oaas::cross_border::v1 as wire;
+use oaas_store::StoreError;
+use tonic::{Code, Request, Response, Status, Streaming};
+use wire::clearance_time_service_server::{ClearanceTimeService, ClearanceTimeServiceServer};
+
+use super::forecast::{Driver, Fallback};
+use super::service::{Answer, ClearanceTimes};
+use super::store::Sent;
+use super::wire::timestamp;
+use super::{Forecast, METHOD, Milestones, Moment, PROBABILITIES, Record, RecordError, Stage, Traits};
+use crate::{Country, TransportMode};
+
+const SERVICE: &str = "oaas.cross_border.v1.ClearanceTimeService";
+/// Records stored in one transaction.
+const BATCH_MAX: usize = 500;
+/// Records of one stream; more are sent in another.
+const RECORDS_MAX: u64 = 1_000_000;
+/// Seconds of a `google.protobuf.Timestamp`: years 1 to 9999.
+const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+
+/// The capability, its table migrated and its records learned.
+///
+/// # Errors
+/// When the store refuses.
+pub async fn registration(cx: &Context) -> Result<Registration, StoreError> {
+    let times = ClearanceTimes::open(cx.store.clone(), cx.clock.now().unix_ms()).await?;
+    let adapter = Adapter { times, clock: Arc::clone(&cx.clock) };
+    Ok(Registration::new(ClearanceTimeServiceServer::new(adapter)))
+}
+
+struct Adapter {
+    times: Arc<ClearanceTimes>,
+    clock: Arc<dyn Clock>,
+}
+
+#[tonic::async_trait]
+impl ClearanceTimeService for Adapter {
+    async fn predict_clearance_time(
+        &self,
+        request: Request<wire::PredictClearanceTimeRequest>,
+    ) -> Result<Response<wire::PredictClearanceTimeResponse>, Status> {
+        let request = validated(request)?;
+        let now_ms = self.clock.now().unix_ms();
+        let mut wrong = Vec::new();
+        let traits = traits(request.consignment.as_ref(), "consignment", &mut wrong);
+        let stages = stages(&request.stages, &mut wrong);
+        let as_of = moment(request.as_of.as_ref(), "as_of", &mut wrong);
+        if as_of.is_some_and(|as_of| as_of > now_ms) {
+            wrong.push(Violation::new("as_of", "must not be in the future"));
+        }
+        let Some(traits) = traits.filter(|_| wrong.is_empty()) else { return Err(invalid(&wrong)) };
+        let (as_of_ms, answer) = match as_of {
+            Some(as_of) => (as_of, self.times.predict_as_of(&traits, &stages, as_of).await),
+            None => (now_ms, self.times.predict(&traits, &stages, now_ms)),
+        };
+        Ok(Response::new(response(as_of_ms, &answer)))
+    }
+
+    async fn record_clearance(
+        &self,
+        request: Request<Streaming<wire::RecordClearanceRequest>>,
+    ) -> Result<Response<wire::RecordClearanceResponse>, Status> {
+        let mut stream = request.into_inner();
+        let mut done = wire::RecordClearanceResponse::default();
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        loop {
+            // Whatever ends the stream, the records before it are kept.
+            let next = self.next(&mut stream, done.received).await;
+            if let Ok(Some(sent)) = next {
+                done.received += 1;
+                batch.push(sent);
+                if batch.len() >= BATCH_MAX {
+                    self.keep(std::mem::take(&mut batch), &mut done).await?;
+                }
+                continue;
+            }
+            self.keep(std::mem::take(&mut batch), &mut done).await?;
+            return next.map(|_| Response::new(done));
+        }
+    }
+}
+
+impl Adapter {
+    /// The stream's next record; `None` at its end.
+    async fn next(
+        &self,
+        stream: &mut Streaming<wire::RecordClearanceRequest>,
+        received: u64,
+    ) -> Result<Option<Sent>, Status> {
+        let Some(message) = stream.message().await? else { return Ok(None) };
+        if received >= RECORDS_MAX {
+            return Err(CapabilityError {
+                code: Code::ResourceExhausted,
+                reason: "RECORDS_TOO_MANY",
+                service: SERVICE,
+                message: format!("a stream takes {RECORDS_MAX} records; send the rest in another"),
+                metadata: [("records_max".to_owned(), RECORDS_MAX.to_string())].into(),
+            }
+            .into());
+        }
+        sent(&message, self.clock.now().unix_ms()).map(Some).map_err(|wrong| {
+            let at = |v: Violation| Violation::new(format!("records[{received}].{}", v.field), v.description);
+            invalid(&wrong.into_iter().map(at).collect::<Vec<_>>())
+        })
+    }
+
+    async fn keep(&self, batch: Vec<Sent>, done: &mut wire::RecordClearanceResponse) -> Result<(), Status> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<String> = batch.iter().map(|sent| sent.record.shipment_id.clone()).collect();
+        let first = done.received.saturating_sub(ids.len() as u64);
+        let taken = self.times.record(batch, self.clock.now().unix_ms()).await.map_err(unavailable)?;
+        done.recorded += taken.recorded;
+        done.duplicates += taken.duplicates;
+        done.stages_learned += taken.stages_learned;
+        done.stages_under_way += taken.stages_under_way;
+        if taken.refused {
+            let at = taken.recorded + taken.duplicates;
+            let id = usize::try_from(at).ok().and_then(|at| ids.get(at)).cloned().unwrap_or_default();
+            let field = format!("records[{}].shipment_id", first + at);
+            return Err(invalid(&[Violation::new(field, RecordError::TooMany(id).to_string())]));
+        }
+        Ok(())
+    }
+}
+
+fn unavailable(error: StoreError) -> Status {
+    // What a caller sees is not what the log says.
+    tracing::error!(%error, "clearances could not be stored");
+    CapabilityError {
+        code: Code::Unavailable,
+        reason: "STORE_UNAVAILABLE",
+        service: SERVICE,
+        message: "the records could not be stored; send the stream again".to_owned(),
+        metadata: [].into(),
+    }
+    .into()
+}
+
+fn sent(message: &wire::RecordClearanceRequest, now_ms: i64) -> Result<Sent, Vec<Violation>> {
+    let mut wrong = message.violations();
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    let traits = traits(message.consignment.as_ref(), "consignment", &mut wrong);
+    let observed = moment(message.observed_at.as_ref(), "observed_at", &mut wrong);
+    if observed.is_some_and(|observed| observed > now_ms) {
+        wrong.push(Violation::new("observed_at", "must not be in the future"));
+    }
+    let milestones = milestones(message.milestones.unwrap_or_default(), &mut wrong);
+    let known_at_ms = observed.unwrap_or(now_ms);
+    if wrong.is_empty()
+        && let Err(error) = milestones.check(known_at_ms)
+    {
+        let field = error.field().map_or("milestones".to_owned(), |field| format!("milestones.{field}"));
+        wrong.push(Violation::new(field, error.to_string()));
+    }
+    let Some(traits) = traits.filter(|_| wrong.is_empty()) else { return Err(wrong) };
+    let record = Record {
+        shipment_id: message.shipment_id.clone(),
+        known_at_ms,
+        traits: Arc::new(traits),
+        milestones,
+    };
+    // Without a time of its own, a record sent twice is the same record, whenever it arrives.
+    let digest = match observed {
+        Some(_) => record.digest(),
+        None => Record { known_at_ms: i64::MIN, ..record.clone() }.digest(),
+    };
+    Ok(Sent { record, digest })
+}
+
+fn traits(
+    consignment: Option<&wire::Consignment>,
+    field: &str,
+    wrong: &mut Vec<Violation>,
+) -> Option<Traits> {
+    let Some(consignment) = consignment else {
+        wrong.push(Violation::new(field, "is required"));
+        return None;
+    };
+    let mut country = |name: &str, code: &str| {
+        let parsed = Country::parse(code);
+        parsed.map_err(|e| wrong.push(Violation::new(format!("{field}.{name}"), e.to_string()))).ok()
+    };
+    let destination = country("destination_country", &consignment.destination_country);
+    let origin = Some(&consignment.origin_country).filter(|code| !code.is_empty());
+    let origin = origin.and_then(|code| country("origin_country", code));
+    Some(Traits {
+        destination: destination?,
+        origin,
+        origin_site: consignment.origin_site.clone(),
+        office: consignment.office.clone(),
+        mode: mode(consignment.transport_mode()),
+        hs_code: consignment.hs_code.clone(),
+        regime: consignment.regime.clone(),
+        importer_tier: consignment.importer_tier.clone(),
+        supplier: consignment.supplier.clone(),
+        product_group: consignment.product_group.clone(),
+        incoterm: consignment.incoterm.clone(),
+    })
+}
+
+fn mode(mode: wire::TransportMode) -> Option<TransportMode> {
+    match mode {
+        wire::TransportMode::Unspecified => None,
+        wire::TransportMode::Air => Some(TransportMode::Air),
+        wire::TransportMode::AirCharter => Some(TransportMode::AirCharter),
+        wire::TransportMode::Sea => Some(TransportMode::Sea),
+        wire::TransportMode::Road => Some(TransportMode::Road),
+        wire::TransportMode::Rail => Some(TransportMode::Rail),
+        wire::TransportMode::Post => Some(TransportMode::Post),
+    }
+}
+
+fn stages(asked: &[i32], wrong: &mut Vec<Violation>) -> Vec<Stage> {
+    if asked.is_empty() {
+        return Stage::CUSTOMS.to_vec();
+    }
+    let mut stages = Vec::with_capacity(Stage::ALL.len());
+    for (i, &number) in asked.iter().enumerate() {
+        match Stage::ALL.into_iter().find(|&stage| stage_number(stage) == number) {
+            Some(stage) if stages.contains(&stage) => {
+                wrong.push(Violation::new(format!("stages[{i}]"), "is there already"));
+            }
+            Some(stage) => stages.push(stage),
+            None => wrong.push(Violation::new(format!("stages[{i}]"), format!("{number} is not a stage"))),
+        }
+        if wrong.len() > Stage::ALL.len() {
+            break;
+        }
+    }
+    stages
+}
+
+fn stage_number(stage: Stage) -> i32 {
+    match stage {
+        Stage::ArrivalToDeclaration => wire::ClearanceStage::ArrivalToDeclaration as i32,
+        Stage::DeclarationToRelease => wire::ClearanceStage::DeclarationToRelease as i32,
+        Stage::ReleaseToGateOut => wire::ClearanceStage::ReleaseToGateOut as i32,
+        Stage::OrderToDelivery => wire::ClearanceStage::OrderToDelivery as i32,
+    }
+}
+
+fn milestones(wire: wire::Milestones, wrong: &mut Vec<Violation>) -> Milestones {
+    let moments = [
+        wire.ordered_at,
+        wire.arrived_at,
+        wire.declared_at,
+        wire.released_at,
+        wire.gated_out_at,
+        wire.delivered_at,
+    ];
+    let mut at = [None; 6];
+    for ((slot, timestamp), name) in at.iter_mut().zip(&moments).zip(Moment::ALL) {
+        *slot = moment(timestamp.as_ref(), &format!("milestones.{}", name.field()), wrong);
+    }
+    Milestones(at)
+}
+
+/// Unix milliseconds of a timestamp.
+fn moment(at: Option<&prost_types::Timestamp>, field: &str, wrong: &mut Vec<Violation>) -> Option<i64> {
+    let at = at?;
+    if !TIMESTAMP_SECONDS.contains(&at.seconds) || !(0..1_000_000_000).contains(&at.nanos) {
+        wrong.push(Violation::new(field, "is not a moment of the years 1 to 9999"));
+        return None;
+    }
+    Some(at.seconds * 1000 + i64::from(at.nanos / 1_000_000))
+}
+
+fn response(as_of_ms: i64, answer: &Answer) -> wire::PredictClearanceTimeResponse {
+    let (fitted_ms, learned) = answer.fit;
+    let fitted = jiff::Timestamp::from_millisecond(fitted_ms).unwrap_or_default();
+    let (records, digest) = answer.data;
+    wire::PredictClearanceTimeResponse {
+        as_of: Some(timestamp(as_of_ms)),
+        model_version: format!("{METHOD}@{fitted}+{learned}"),
+        data_version: format!("{records}-{digest:016x}"),
+        stages: answer.stages.iter().map(stage).collect(),
+        total: answer.total.as_ref().map(quantiles).unwrap_or_default(),
+    }
+}
+
+fn stage(forecast: &Forecast) -> wire::StageForecast {
+    let evidence = &forecast.evidence;
+    let fallback = match evidence.fallback {
+        Fallback::Lane => wire::FallbackLevel::Lane,
+        Fallback::Country => wire::FallbackLevel::Country,
+        Fallback::CountryPrior => wire::FallbackLevel::CountryPrior,
+        Fallback::Global => wire::FallbackLevel::Global,
+    };
+    wire::StageForecast {
+        stage: stage_number(forecast.stage),
+        quantiles: quantiles(&forecast.quantiles),
+        fallback_level: fallback.into(),
+        n_effective: evidence.n_effective(),
+        n_lane: evidence.n_lane,
+        n_country: evidence.n_country,
+        n_stage: evidence.n_stage,
+        drivers: forecast.drivers.iter().map(driver).collect(),
+        prior_source: evidence.prior_source().unwrap_or_default().to_owned(),
+    }
+}
+
+fn driver(driver: &Driver) -> wire::Driver {
+    wire::Driver {
+        r#trait: driver.factor.name().to_owned(),
+        value: driver.value.clone(),
+        factor: driver.times,
+        n: driver.n,
+        shrunk: driver.shrunk,
+    }
+}
+
+fn quantiles(hours: &[f64; 9]) -> Vec<wire::QuantileHours> {
+    PROBABILITIES
+        .iter()
+        .zip(hours)
+        .map(|(&probability, &hours)| wire::QuantileHours { probability, hours })
+        .collect()
+}

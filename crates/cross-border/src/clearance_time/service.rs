@@ -1,0 +1,214 @@
+//! The capability at work: the history and the fitted models in memory, before the table of records.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use oaas_store::{Store, StoreError};
+use parking_lot::RwLock;
+
+use super::store::{Inserted, Records, Sent};
+use super::{Forecast, History, Model, Observation, Stage, Traits, sum_quantiles};
+
+/// A refit is due after this many new records, and after this share of all (one in twenty).
+const REFIT_RECORDS_MIN: usize = 100;
+const REFIT_SHARE: usize = 20;
+/// Fits as of moments in the past that are kept for the next question about the same moment.
+const PAST_FITS_MAX: usize = 8;
+
+/// The capability.
+#[derive(Debug)]
+pub(super) struct ClearanceTimes {
+    records: Records,
+    learned: RwLock<Learned>,
+    /// Held while a refit goes on, so that there is one at a time.
+    refit: tokio::sync::Mutex<()>,
+    /// Also held while a moment of the past is fitted: such questions take turns.
+    past: tokio::sync::Mutex<VecDeque<Past>>,
+}
+
+/// What is known now.
+#[derive(Debug)]
+struct Learned {
+    history: History,
+    models: Vec<Model>,
+    /// Finished stages since the snapshot of the last fit, for the models of a fit under way.
+    since_fit: Vec<Observation>,
+    records_since_fit: usize,
+}
+
+/// What was known at a moment of the past.
+#[derive(Clone, Debug)]
+struct Past {
+    as_of_ms: i64,
+    /// Of the whole history from which it was taken.
+    taken_from: (usize, u64),
+    data: (usize, u64),
+    models: Arc<Vec<Model>>,
+}
+
+/// A forecast and what it was made from.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub stages: Vec<Forecast>,
+    pub total: Option<[f64; 9]>,
+    /// When the models were fitted, Unix milliseconds, and the stages learned since.
+    pub fit: (i64, u64),
+    /// Records known and their digest.
+    pub data: (usize, u64),
+}
+
+/// What became of a batch of records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub recorded: u64,
+    pub duplicates: u64,
+    pub stages_learned: u64,
+    pub stages_under_way: u64,
+    /// Whether the record after those was refused, since its shipment has too many.
+    pub refused: bool,
+}
+
+impl ClearanceTimes {
+    /// Opens the table and learns what it holds.
+    pub(super) async fn open(store: Store, now_ms: i64) -> Result<Arc<Self>, StoreError> {
+        let records = Records::open(store).await?;
+        let history = records.load().await?;
+        let models = fit(&observations(&history, now_ms), now_ms);
+        let learned = Learned { history, models, since_fit: Vec::new(), records_since_fit: 0 };
+        Ok(Arc::new(Self {
+            records,
+            learned: RwLock::new(learned),
+            refit: tokio::sync::Mutex::default(),
+            past: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// Forecasts from all that is known now.
+    pub(super) fn predict(&self, traits: &Traits, stages: &[Stage], now_ms: i64) -> Answer {
+        let learned = self.learned.read();
+        answer(&learned.models, learned.history.version(), traits, stages, now_ms)
+    }
+
+    /// Forecasts from what was known at `as_of_ms`.
+    pub(super) async fn predict_as_of(
+        self: &Arc<Self>,
+        traits: &Traits,
+        stages: &[Stage],
+        as_of_ms: i64,
+    ) -> Answer {
+        let mut fits = self.past.lock().await;
+        let taken_from = self.learned.read().history.version();
+        fits.retain(|past| past.taken_from == taken_from);
+        let kept = fits.iter().find(|past| past.as_of_ms == as_of_ms).cloned();
+        let past = match kept {
+            Some(past) => past,
+            None => {
+                let this = Arc::clone(self);
+                let fitted = tokio::task::spawn_blocking(move || this.fit_as_of(as_of_ms)).await;
+                let past = fitted.unwrap_or_else(|_| self.fit_as_of(as_of_ms));
+                fits.truncate(PAST_FITS_MAX - 1);
+                fits.push_front(past.clone());
+                past
+            }
+        };
+        drop(fits);
+        answer(&past.models, past.data, traits, stages, as_of_ms)
+    }
+
+    /// Stores a batch, and learns what is new in it.
+    pub(super) async fn record(self: &Arc<Self>, batch: Vec<Sent>, now_ms: i64) -> Result<Taken, StoreError> {
+        let Inserted { fresh, refused } = self.records.insert(&batch, now_ms).await?;
+        let mut taken = Taken { refused, ..Taken::default() };
+        let due = {
+            let mut learned = self.learned.write();
+            for (sent, fresh) in batch.into_iter().zip(fresh) {
+                if fresh {
+                    learned.learn(sent, now_ms, &mut taken);
+                } else {
+                    taken.duplicates += 1;
+                }
+            }
+            learned.refit_due()
+        };
+        if due {
+            self.refit(now_ms).await;
+        }
+        Ok(taken)
+    }
+
+    async fn refit(&self, now_ms: i64) {
+        let turn = self.refit.lock().await;
+        let snapshot = {
+            let mut learned = self.learned.write();
+            if !learned.refit_due() {
+                return;
+            }
+            learned.since_fit.clear();
+            learned.records_since_fit = 0;
+            observations(&learned.history, now_ms)
+        };
+        let Ok(mut models) = tokio::task::spawn_blocking(move || fit(&snapshot, now_ms)).await else {
+            return;
+        };
+        let mut learned = self.learned.write();
+        for observation in &learned.since_fit {
+            if let Some(model) = models.get_mut(observation.stage.index()) {
+                model.learn(observation, now_ms);
+            }
+        }
+        learned.models = models;
+        drop(learned);
+        drop(turn);
+    }
+
+    fn fit_as_of(&self, as_of_ms: i64) -> Past {
+        let (taken_from, data, observations) = {
+            let learned = self.learned.read();
+            let history = &learned.history;
+            (history.version(), history.version_at(as_of_ms), observations(history, as_of_ms))
+        };
+        Past { as_of_ms, taken_from, data, models: Arc::new(fit(&observations, as_of_ms)) }
+    }
+}
+
+impl Learned {
+    fn learn(&mut self, sent: Sent, now_ms: i64, taken: &mut Taken) {
+        let added = self.history.add(sent.record);
+        for observation in &added.finished {
+            if let Some(model) = self.models.get_mut(observation.stage.index()) {
+                model.learn(observation, now_ms);
+            }
+        }
+        self.records_since_fit += 1;
+        taken.recorded += 1;
+        taken.stages_under_way += added.begun as u64;
+        taken.stages_learned += added.finished.len() as u64;
+        self.since_fit.extend(added.finished);
+    }
+
+    fn refit_due(&self) -> bool {
+        self.records_since_fit >= REFIT_RECORDS_MIN.max(self.history.len() / REFIT_SHARE)
+    }
+}
+
+fn observations(history: &History, as_of_ms: i64) -> Vec<Vec<Observation>> {
+    Stage::ALL.iter().map(|&stage| history.observations(stage, as_of_ms)).collect()
+}
+
+fn fit(observations: &[Vec<Observation>], as_of_ms: i64) -> Vec<Model> {
+    Stage::ALL.iter().zip(observations).map(|(&stage, known)| Model::fit(stage, known, as_of_ms)).collect()
+}
+
+fn answer(models: &[Model], data: (usize, u64), traits: &Traits, stages: &[Stage], now_ms: i64) -> Answer {
+    let forecasts: Vec<Forecast> = stages
+        .iter()
+        .filter_map(|stage| models.get(stage.index()))
+        .map(|model| model.forecast(traits, now_ms))
+        .collect();
+    // The whole way holds the stages of customs: it can't be added to them.
+    let apart = !stages.contains(&Stage::OrderToDelivery);
+    let total = apart.then(|| sum_quantiles(&forecasts)).flatten();
+    let versions = models.iter().map(Model::version);
+    let fit = versions.fold((0, 0), |(_, learned), (_, at, more)| (at, learned + more));
+    Answer { stages: forecasts, total, fit, data }
+}

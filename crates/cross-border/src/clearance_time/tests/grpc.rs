@@ -1,0 +1,231 @@
+//! The capability through its gRPC service, in process: wire in, wire out, a database behind.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use oaas_capability::{Body, Context, Registration};
+use oaas_model::{Clock as _, ManualClock};
+use oaas_proto::google::rpc;
+use oaas_proto::oaas::cross_border::v1 as wire;
+use oaas_store::Store;
+use prost::Message as _;
+use tonic::Code;
+use tower::ServiceExt as _;
+use wire::clearance_time_service_client::ClearanceTimeServiceClient;
+use wire::{ClearanceStage, FallbackLevel};
+
+use super::*;
+
+type LocalClient = ClearanceTimeServiceClient<
+    tower::util::MapRequest<
+        oaas_capability::LocalService,
+        fn(http::Request<tonic::body::Body>) -> http::Request<Body>,
+    >,
+>;
+
+struct Bench {
+    cx: Context,
+    clock: Arc<ManualClock>,
+    client: LocalClient,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        Self::on(Store::in_memory().await.unwrap()).await
+    }
+
+    async fn on(store: Store) -> Self {
+        let clock = Arc::new(ManualClock::at_unix_ns(NOW * 1_000_000));
+        let cx = Context { store, clock: clock.clone() };
+        let client = client(crate::services(&cx).await.unwrap().remove(0));
+        Self { cx, clock, client }
+    }
+
+    /// The same database and clock, after a restart.
+    async fn restarted(mut self) -> Self {
+        self.client = client(crate::services(&self.cx).await.unwrap().remove(0));
+        self
+    }
+
+    async fn record(
+        &mut self,
+        records: Vec<wire::RecordClearanceRequest>,
+    ) -> Result<wire::RecordClearanceResponse, tonic::Status> {
+        self.client.record_clearance(tokio_stream::iter(records)).await.map(tonic::Response::into_inner)
+    }
+
+    async fn predict(
+        &mut self,
+        request: wire::PredictClearanceTimeRequest,
+    ) -> Result<wire::PredictClearanceTimeResponse, tonic::Status> {
+        self.client.predict_clearance_time(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// Median of the release, Shanghai by sea from the US.
+    async fn median(&mut self, as_of: Option<i64>) -> f64 {
+        let answer = self.predict(ask(as_of)).await.unwrap();
+        answer.stages[0].quantiles[4].hours
+    }
+}
+
+fn client(registration: Registration) -> LocalClient {
+    assert_eq!(registration.name, "oaas.cross_border.v1.ClearanceTimeService");
+    let boxed: fn(http::Request<tonic::body::Body>) -> http::Request<Body> =
+        |request| request.map(|body| body.map_err(Into::into).boxed_unsync());
+    ClearanceTimeServiceClient::new(registration.service.map_request(boxed))
+}
+
+fn consignment() -> wire::Consignment {
+    wire::Consignment {
+        destination_country: "CN".to_owned(),
+        origin_country: "US".to_owned(),
+        transport_mode: wire::TransportMode::Sea.into(),
+        office: "CNSHA".to_owned(),
+        hs_code: "330499".to_owned(),
+        ..Default::default()
+    }
+}
+
+fn ask(as_of: Option<i64>) -> wire::PredictClearanceTimeRequest {
+    wire::PredictClearanceTimeRequest {
+        consignment: Some(consignment()),
+        stages: vec![ClearanceStage::DeclarationToRelease.into()],
+        as_of: as_of.map(at),
+    }
+}
+
+fn at(unix_ms: i64) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: unix_ms.div_euclid(1000), nanos: 0 }
+}
+
+/// A shipment declared `days` before now and released after `hours`, known at the release.
+fn released(id: &str, days: i64, hours: i64) -> wire::RecordClearanceRequest {
+    let (declared, released) = (NOW - days * DAY, NOW - days * DAY + hours * HOUR);
+    wire::RecordClearanceRequest {
+        shipment_id: id.to_owned(),
+        consignment: Some(consignment()),
+        milestones: Some(wire::Milestones {
+            declared_at: Some(at(declared)),
+            released_at: Some(at(released)),
+            ..Default::default()
+        }),
+        observed_at: Some(at(released)),
+    }
+}
+
+fn violations(status: &tonic::Status) -> Vec<(String, String)> {
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    let details = rpc::Status::decode(status.details()).unwrap().details;
+    let bad = rpc::BadRequest::decode(details[0].value.as_slice()).unwrap();
+    bad.field_violations.into_iter().map(|v| (v.field, v.description)).collect()
+}
+
+#[tokio::test]
+async fn an_empty_database_answers_with_the_country_prior() {
+    let mut bench = Bench::new().await;
+    let all = wire::PredictClearanceTimeRequest { stages: Vec::new(), ..ask(None) };
+    let answer = bench.predict(all).await.unwrap();
+    assert_eq!(answer.as_of, Some(at(NOW)));
+    assert_eq!(answer.model_version, "additive-1@2026-01-01T00:00:00Z+0");
+    assert_eq!(answer.data_version, "0-0000000000000000");
+    assert_eq!(answer.stages.len(), 3);
+    let release = &answer.stages[1];
+    assert_eq!(release.stage(), ClearanceStage::DeclarationToRelease);
+    assert_eq!(release.fallback_level(), FallbackLevel::CountryPrior);
+    assert!((release.quantiles[4].hours - 48.0).abs() < 1e-6);
+    assert!(release.prior_source.contains("Doing Business 2018"));
+    assert_eq!(answer.stages[2].fallback_level(), FallbackLevel::Global);
+    assert_eq!(answer.total.len(), 9);
+    assert!(answer.total[4].hours > release.quantiles[4].hours);
+}
+
+#[tokio::test]
+async fn a_record_moves_the_answer_once_however_often_it_is_sent() {
+    let mut bench = Bench::new().await;
+    let before = bench.median(None).await;
+    let record = released("S-1", 20, 400);
+    let done = bench.record(vec![record.clone(), record.clone()]).await.unwrap();
+    assert_eq!((done.received, done.recorded, done.duplicates), (2, 1, 1));
+    assert_eq!((done.stages_learned, done.stages_under_way), (1, 1), "gate-out has begun");
+    let after = bench.median(None).await;
+    assert!(after > before, "{after} after {before}");
+    let again = bench.record(vec![record.clone()]).await.unwrap();
+    assert_eq!((again.recorded, again.duplicates, again.stages_learned), (0, 1, 0));
+    assert_eq!(bench.median(None).await, after);
+
+    // Without a time of its own a record is the same record, whenever it arrives.
+    let timeless = wire::RecordClearanceRequest { observed_at: None, ..released("S-2", 10, 30) };
+    assert_eq!(bench.record(vec![timeless.clone()]).await.unwrap().recorded, 1);
+    bench.clock.advance(Duration::from_secs(3600));
+    assert_eq!(bench.record(vec![timeless]).await.unwrap().duplicates, 1);
+}
+
+#[tokio::test]
+async fn many_records_refit_and_survive_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("t.db")).await.unwrap();
+    let mut bench = Bench::on(store).await;
+    let records: Vec<_> = (0..1200).map(|i| released(&format!("S-{i}"), 30, 100 + i % 50)).collect();
+    let done = bench.record(records).await.unwrap();
+    assert_eq!((done.received, done.recorded, done.stages_learned), (1200, 1200, 1200));
+    let answer = bench.predict(ask(None)).await.unwrap();
+    assert_eq!(answer.stages[0].fallback_level(), FallbackLevel::Lane);
+    assert!(answer.stages[0].n_effective > 1000.0);
+    assert!((answer.stages[0].quantiles[4].hours - 125.0).abs() < 10.0, "{:?}", answer.stages[0]);
+    assert!(answer.stages[0].prior_source.is_empty());
+    assert!(answer.stages[0].drivers.iter().all(|driver| driver.n > 1000.0 && driver.shrunk < 0.1));
+
+    let mut bench = bench.restarted().await;
+    let again = bench.predict(ask(None)).await.unwrap();
+    assert_eq!(again.data_version, answer.data_version);
+    let (was, is) = (answer.stages[0].quantiles[4].hours, again.stages[0].quantiles[4].hours);
+    assert!((is / was - 1.0).abs() < 0.02, "{is} after the restart, {was} before");
+}
+
+#[tokio::test]
+async fn the_past_is_answered_from_what_was_known_then() {
+    let mut bench = Bench::new().await;
+    let early: Vec<_> = (0..20).map(|i| released(&format!("E-{i}"), 90, 70 + i)).collect();
+    bench.record(early).await.unwrap();
+    let moment = Some(NOW - 60 * DAY);
+    let before = bench.predict(ask(moment)).await.unwrap();
+    assert_eq!(before.as_of, moment.map(at));
+    let late: Vec<_> = (0..200).map(|i| released(&format!("L-{i}"), 30, 400 + i)).collect();
+    bench.record(late).await.unwrap();
+    assert_eq!(bench.predict(ask(moment)).await.unwrap(), before);
+    assert!(bench.median(None).await > 2.0 * before.stages[0].quantiles[4].hours);
+    assert!((bench.median(Some(NOW - 100 * DAY)).await - 48.0).abs() < 1e-6, "nothing was known yet");
+}
+
+#[tokio::test]
+async fn bad_input_names_its_field() {
+    let mut bench = Bench::new().await;
+    let future = bench.predict(ask(Some(bench.clock.now().unix_ms() + 1000))).await.unwrap_err();
+    assert_eq!(violations(&future), [("as_of".to_owned(), "must not be in the future".to_owned())]);
+    let mut lower = ask(None);
+    lower.consignment.as_mut().unwrap().destination_country = "cn".to_owned();
+    assert_eq!(violations(&bench.predict(lower).await.unwrap_err())[0].0, "consignment.destination_country");
+    let none = wire::PredictClearanceTimeRequest { consignment: None, ..ask(None) };
+    assert_eq!(violations(&bench.predict(none).await.unwrap_err())[0].0, "consignment");
+
+    // What came before a bad record is kept, so the stream can be sent again.
+    let bad = released("S-2", 20, -5);
+    let status = bench.record(vec![released("S-1", 20, 5), bad]).await.unwrap_err();
+    assert_eq!(violations(&status)[0].0, "records[1].milestones.released_at");
+    let again = bench.record(vec![released("S-1", 20, 5)]).await.unwrap();
+    assert_eq!((again.recorded, again.duplicates), (0, 1));
+}
+
+#[tokio::test]
+async fn a_shipment_takes_a_limited_number_of_records() {
+    let mut bench = Bench::new().await;
+    let mut records: Vec<_> = (1..=32).map(|hours| released("S", 90, hours)).collect();
+    assert_eq!(bench.record(records.clone()).await.unwrap().recorded, 32);
+    assert_eq!(bench.record(records.clone()).await.unwrap().duplicates, 32);
+    records.push(released("S", 90, 33));
+    let status = bench.record(records).await.unwrap_err();
+    assert_eq!(
+        violations(&status),
+        [("records[32].shipment_id".to_owned(), "shipment \"S\" has 32 records already".to_owned())]
+    );
+}

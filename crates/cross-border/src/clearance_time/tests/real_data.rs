@@ -1,0 +1,48 @@
+//! The gate on real shipments; skipped, loudly, where the data is not there.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use crate::clearance_time::backtest::{self, Method};
+use crate::clearance_time::{Stage, scms};
+
+const SCMS: &str = "scms/SCMS_Delivery_History_Dataset.csv";
+
+fn data(file: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("OAAS_TEST_DATA").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")),
+        PathBuf::from,
+    );
+    let path = folder.join(file);
+    if path.is_file() {
+        return Some(path);
+    }
+    // Not by eprintln!, which the test harness swallows.
+    let said = format!(
+        "SKIPPED: {} is not there; set OAAS_TEST_DATA to the data's folder
+",
+        path.display()
+    );
+    std::io::stderr().write_all(said.as_bytes()).unwrap();
+    None
+}
+
+/// Against the published comparison of 2,666 shipments: 47.6 for the global quantiles of finished orders.
+#[test]
+fn scms_meets_its_gate() {
+    let Some(path) = data(SCMS) else { return };
+    let import = scms::read(std::fs::File::open(path).unwrap(), SCMS).unwrap();
+    assert_eq!(import.shipments.len() + import.skipped.same_day, 3448);
+    assert_eq!((import.skipped.reversed, import.skipped.repeated_lines), (5, 3294));
+
+    let report = backtest::run(Stage::OrderToDelivery, &import.cases(), 6).unwrap();
+    for score in &report.scores {
+        println!("{score:?}");
+    }
+    assert_eq!((report.cases, report.origins), (2656, 11));
+    let score = |method| report.scores.iter().find(|score| score.method == method).unwrap();
+    let (model, global) = (score(Method::Model), score(Method::Global));
+    assert!((global.crps_days - 47.6).abs() < 0.5, "the baseline is not the published one: {global:?}");
+    assert!(model.crps_days <= 44.5, "{model:?}");
+    assert!(model.coverage >= 0.72, "{model:?}");
+}

@@ -1,0 +1,113 @@
+//! An answer as of a moment knows nothing of what was recorded after it.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::clearance_time::{Forecast, History, Milestones, Model, Record};
+
+fn any_record() -> impl Strategy<Value = Record> {
+    let place = prop::sample::select(vec!["CN", "DE", "NG", "SZ"]);
+    let mode = prop::sample::select(TransportMode::ALL.to_vec());
+    (0..25u8, place.clone(), place, mode, 0..400i64, prop::collection::vec(0..400i64, 1..6)).prop_map(
+        |(shipment, to, from, mode, known, mut days)| {
+            days.sort_unstable();
+            let mut at = [None; 6];
+            for (slot, day) in at.iter_mut().zip(days) {
+                *slot = Some(NOW + day * DAY);
+            }
+            Record {
+                shipment_id: format!("S{shipment}"),
+                known_at_ms: NOW + known * DAY,
+                traits: Arc::new(traits(to, from, mode)),
+                milestones: Milestones(at),
+            }
+        },
+    )
+}
+
+fn history<'a>(records: impl IntoIterator<Item = &'a Record>) -> History {
+    let mut history = History::default();
+    for record in records {
+        history.add(record.clone());
+    }
+    history
+}
+
+fn forecasts(history: &History, as_of: i64) -> Vec<Forecast> {
+    let asked = traits("CN", "DE", TransportMode::Sea);
+    Stage::ALL
+        .iter()
+        .map(|&stage| Model::fit(stage, &history.observations(stage, as_of), as_of).forecast(&asked, as_of))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn deleting_every_later_record_changes_nothing(
+        records in prop::collection::vec(any_record(), 1..80),
+        day in 0..400i64,
+    ) {
+        let as_of = NOW + day * DAY;
+        let whole = history(&records);
+        let past = history(records.iter().filter(|record| record.known_at_ms <= as_of));
+        prop_assert_eq!(whole.version_at(as_of), past.version());
+        for (a, b) in forecasts(&whole, as_of).iter().zip(forecasts(&past, as_of)) {
+            prop_assert_eq!(a.quantiles, b.quantiles);
+            prop_assert_eq!(a.evidence, b.evidence);
+            prop_assert_eq!(&a.drivers, &b.drivers);
+        }
+    }
+
+    #[test]
+    fn the_order_of_arrival_is_nothing(
+        mut records in prop::collection::vec(any_record(), 1..60),
+        seed in any::<u64>(),
+    ) {
+        // Two records of one shipment at one moment would have no order but that of arrival.
+        records.sort_by(|a, b| (&a.shipment_id, a.known_at_ms).cmp(&(&b.shipment_id, b.known_at_ms)));
+        records.dedup_by(|a, b| a.shipment_id == b.shipment_id && a.known_at_ms == b.known_at_ms);
+        let straight = history(&records);
+        records.sort_by_key(|record| record.digest() ^ seed);
+        let shuffled = history(&records);
+        prop_assert_eq!(straight.version(), shuffled.version());
+        for stage in Stage::ALL {
+            prop_assert_eq!(
+                straight.observations(stage, NOW + 200 * DAY),
+                shuffled.observations(stage, NOW + 200 * DAY)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_shipment_is_under_way_until_its_end_is_known() {
+    let lane = Arc::new(traits("CN", "US", TransportMode::Sea));
+    let declared = Milestones([None, None, Some(NOW), None, None, None]);
+    let released = Milestones([None, None, Some(NOW), Some(NOW + 5 * DAY), None, None]);
+    let record = |known_at_ms, milestones| Record {
+        shipment_id: "S".to_owned(),
+        known_at_ms,
+        traits: Arc::clone(&lane),
+        milestones,
+    };
+    let mut history = History::default();
+    let first = history.add(record(NOW, declared));
+    assert_eq!((first.begun, first.finished.len()), (1, 0));
+    let second = history.add(record(NOW + 7 * DAY, released));
+    assert_eq!((second.begun, second.finished.len()), (1, 1), "released ends one stage and begins the next");
+
+    let seen = |day| {
+        let known = history.observations(Stage::DeclarationToRelease, NOW + day * DAY);
+        known.first().map(|o| (o.finished, o.hours))
+    };
+    assert_eq!(seen(-1), None);
+    assert_eq!(seen(3), Some((false, 72.0)));
+    // It ended on day 5, and that was not known before day 7.
+    assert_eq!(seen(6), Some((false, 144.0)));
+    assert_eq!(seen(7), Some((true, 120.0)));
+    // A stage open for more than two years is lost, not slow.
+    let gate = |day| history.observations(Stage::ReleaseToGateOut, NOW + day * DAY).len();
+    assert_eq!((gate(8), gate(800)), (1, 0));
+}

@@ -1,0 +1,202 @@
+//! The body of an answer on its way out: the one place that sees how a call ends.
+//!
+//! It passes frames on as they are, and holds the last one back until the call is concluded: the
+//! outcome of a gRPC call is known only here, because `grpc-status` comes in the trailers. It also
+//! keeps the deadline over the whole stream, the size limits, and turns a broken stream into a status.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame};
+use oaas_model::{Code, Reason, Timestamp};
+use tokio::time::Sleep;
+
+use crate::conclusion::{Conclusion, Durable};
+use crate::outcome::{GRPC_STATUS, status_in};
+use crate::rejection::{Executed, Rejection, Retry};
+use crate::{Body, BoxError, rescue};
+
+/// The body of an answer.
+pub struct AnswerBody {
+    inner: Option<Body>,
+    conclusion: Conclusion,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// When something last moved, and how many request messages there were then.
+    moved: (Timestamp, u64),
+    last: Option<(Durable, HeaderMap)>,
+    over: bool,
+}
+
+impl AnswerBody {
+    /// Watches over `inner`, the body of an answer whose head carried no status.
+    #[must_use]
+    pub fn new(inner: Body, conclusion: Conclusion) -> Self {
+        let now = conclusion.shared().clock.now();
+        Self { inner: Some(inner), conclusion, timer: None, moved: (now, 0), last: None, over: false }
+    }
+
+    /// The upstream ended its answer.
+    fn ended(&mut self, trailers: HeaderMap) {
+        if let Some(aborted) = self.conclusion.call().aborted() {
+            return self.cut(aborted);
+        }
+        let Some(code) = status_in(&trailers) else {
+            let message = "the upstream ended its answer without a status";
+            return self.cut(
+                Rejection::new(Reason::UpstreamNoStatus, "upstream", message)
+                    .executed(Executed::Unknown)
+                    .fact("phase", "no_status"),
+            );
+        };
+        self.finish(code, trailers);
+    }
+
+    /// The gateway ends the answer; dropping the inner body resets the upstream's stream.
+    fn cut(&mut self, rejection: Rejection) {
+        let trailers = rescue::trailers(self.conclusion.call(), &rejection);
+        let code = rejection.reason.code();
+        self.conclusion.call().rejected(rejection);
+        self.finish(code, trailers);
+    }
+
+    fn finish(&mut self, code: Code, mut trailers: HeaderMap) {
+        self.inner = None;
+        self.timer = None;
+        self.conclusion.mark_origin(&mut trailers);
+        let durable = self.conclusion.conclude(code, pushback(&trailers));
+        self.last = Some((durable, trailers));
+    }
+
+    /// The stream broke, or our own side of it did.
+    fn broke(&mut self, error: &BoxError) {
+        let rejection =
+            self.conclusion.call().aborted().unwrap_or_else(|| crate::layer::upstream::broken(error));
+        self.cut(rejection);
+    }
+
+    /// What the next timer is for: the deadline of the call, or the idle limit of a stream.
+    fn due(&self, now: Timestamp) -> Result<Option<Duration>, Box<Rejection>> {
+        let call = self.conclusion.call();
+        let mut due = None;
+        if let Some(deadline) = call.deadline() {
+            if deadline.at <= now {
+                return Err(Box::new(crate::layer::deadline::passed(call, now)));
+            }
+            due = Some(deadline.at.since(now));
+        }
+        if let Some(idle) = call.entry().filter(|e| e.is_streaming()).map(|e| e.stream.idle) {
+            let silent = now.since(self.moved.0);
+            if silent >= idle {
+                return Err(Box::new(crate::layer::deadline::idle(idle)));
+            }
+            let left = idle.saturating_sub(silent);
+            due = Some(due.map_or(left, |due| due.min(left)));
+        }
+        Ok(due)
+    }
+
+    fn watch_time(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let now = self.conclusion.shared().clock.now();
+            let sent = self.conclusion.call().request_traffic().messages;
+            if sent != self.moved.1 {
+                self.moved = (now, sent);
+            }
+            match self.due(now) {
+                Err(rejection) => return self.cut(*rejection),
+                Ok(None) => return,
+                Ok(Some(wait)) => {
+                    let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(wait)));
+                    if timer.as_mut().poll(cx).is_pending() {
+                        return;
+                    }
+                    self.timer = None;
+                }
+            }
+        }
+    }
+
+    fn pass(&mut self, data: &Bytes) -> Result<(), Box<Rejection>> {
+        let shared = Arc::clone(self.conclusion.shared());
+        let now = shared.clock.now();
+        self.moved.0 = now;
+        self.conclusion.feed(data).map_err(|over| {
+            let message =
+                format!("a response message of {} bytes is over the limit of {}", over.size, over.limit);
+            Box::new(
+                Rejection::new(Reason::ResponseTooLarge, "audit", message)
+                    .executed(Executed::True)
+                    .retry(Retry::Never)
+                    .fact("limit", over.limit)
+                    .fact("size", over.size),
+            )
+        })?;
+        match self.conclusion.call().deadline() {
+            Some(deadline) if deadline.at <= now => {
+                Err(Box::new(crate::layer::deadline::passed(self.conclusion.call(), now)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl HttpBody for AnswerBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        if this.over {
+            return Poll::Ready(None);
+        }
+        if this.last.is_none() {
+            let Some(inner) = this.inner.as_mut() else { return Poll::Ready(None) };
+            match Pin::new(inner).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => match this.pass(&data) {
+                        Ok(()) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                        Err(rejection) => this.cut(*rejection),
+                    },
+                    Err(frame) => this.ended(frame.into_trailers().unwrap_or_default()),
+                },
+                Poll::Ready(Some(Err(error))) => this.broke(&error),
+                Poll::Ready(None) => this.ended(HeaderMap::new()),
+                Poll::Pending => {
+                    if let Some(aborted) = this.conclusion.call().aborted() {
+                        this.cut(aborted);
+                    } else {
+                        this.watch_time(cx);
+                    }
+                    if this.last.is_none() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+        let Some((durable, _)) = this.last.as_mut() else { return Poll::Pending };
+        let written = ready!(Pin::new(durable).poll(cx));
+        this.over = true;
+        let trailers = match (written, this.last.take()) {
+            (Err(rejection), _) => rescue::trailers(this.conclusion.call(), &rejection),
+            (Ok(()), Some((_, trailers))) => trailers,
+            (Ok(()), None) => HeaderMap::new(),
+        };
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+}
+
+/// What the status asks for before the next try, if it says so.
+#[must_use]
+pub fn pushback(headers: &HeaderMap) -> Option<Duration> {
+    debug_assert!(headers.contains_key(GRPC_STATUS));
+    let ms = headers.get("grpc-retry-pushback-ms")?.to_str().ok()?.parse::<u64>().ok()?;
+    Some(Duration::from_millis(ms))
+}

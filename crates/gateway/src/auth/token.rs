@@ -1,0 +1,142 @@
+//! Signed tokens (JWT, RFC 7519): algorithm allow-listed by the issuer, `exp` and `aud` required and typed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jsonwebtoken::{Algorithm as Jwa, Validation, decode, decode_header};
+use oaas_catalog::{Algorithm, Application, Callers, Issuer};
+use oaas_model::Reason;
+use parking_lot::Mutex;
+use serde::Deserialize;
+
+use super::{Identity, Keys};
+
+/// Verified tokens that are remembered, so that a signature is checked once.
+const REMEMBERED_MAX: usize = 10_000;
+/// How far the issuer's clock may be off, seconds.
+const LEEWAY_S: u64 = 30;
+
+#[derive(Debug, Deserialize)]
+struct Claims {
+    exp: u64,
+    sub: String,
+    client_id: Option<String>,
+    azp: Option<String>,
+}
+
+/// A token that was verified.
+struct Remembered {
+    /// The callers that it was verified against: another version may know the issuer no more.
+    callers: usize,
+    application: Arc<Application>,
+    on_behalf_of: Option<String>,
+    expires_unix_ms: i64,
+}
+
+/// Verifies tokens.
+pub struct Tokens {
+    keys: Arc<Keys>,
+    remembered: Mutex<HashMap<[u8; 32], Remembered>>,
+}
+
+impl Tokens {
+    pub fn new(keys: Arc<Keys>) -> Self {
+        Self { keys, remembered: Mutex::default() }
+    }
+
+    /// The caller that a token names.
+    pub fn identify(&self, callers: &Callers, token: &str, unix_ms: i64) -> Result<Identity, Reason> {
+        let digest = *blake3::hash(token.as_bytes()).as_bytes();
+        let version = std::ptr::from_ref(callers) as usize;
+        if let Some(known) = self.remembered.lock().get(&digest)
+            && known.callers == version
+            && known.expires_unix_ms > unix_ms
+        {
+            let (application, on_behalf_of) = (Arc::clone(&known.application), known.on_behalf_of.clone());
+            return Ok(Identity { application, on_behalf_of, by: "jwt" });
+        }
+        let claims = self.verify(callers, token, unix_ms)?;
+        let (issuer, claims) = (claims.0, claims.1);
+        let actor = claims.client_id.as_ref().or(claims.azp.as_ref());
+        let (application, on_behalf_of) = find(callers, &issuer, actor, &claims.sub)?;
+        let mut remembered = self.remembered.lock();
+        if remembered.len() >= REMEMBERED_MAX {
+            remembered.retain(|_, token| token.expires_unix_ms > unix_ms && token.callers == version);
+            if remembered.len() >= REMEMBERED_MAX {
+                remembered.clear();
+            }
+        }
+        let expires_unix_ms = i64::try_from(claims.exp).unwrap_or(i64::MAX).saturating_mul(1000);
+        remembered.insert(
+            digest,
+            Remembered {
+                callers: version,
+                application: Arc::clone(&application),
+                on_behalf_of: on_behalf_of.clone(),
+                expires_unix_ms,
+            },
+        );
+        Ok(Identity { application, on_behalf_of, by: "jwt" })
+    }
+
+    fn verify(&self, callers: &Callers, token: &str, unix_ms: i64) -> Result<(Arc<str>, Claims), Reason> {
+        let invalid = Reason::CredentialsInvalid;
+        let header = decode_header(token).map_err(|_| invalid)?;
+        let issuer =
+            unverified_issuer(token).and_then(|iss| callers.issuers.get(iss.as_str())).ok_or(invalid)?;
+        let algorithm = allowed(issuer, header.alg).ok_or(invalid)?;
+        let key = self.keys.find(&issuer.issuer, header.kid.as_deref(), algorithm).ok_or(invalid)?;
+        let mut validation = Validation::new(algorithm);
+        validation.leeway = LEEWAY_S;
+        // The time is an argument here; the library would read the machine's clock.
+        validation.validate_exp = false;
+        validation.set_audience(&[&issuer.audience]);
+        validation.set_issuer(&[&*issuer.issuer]);
+        validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
+        let claims = decode::<Claims>(token, &key, &validation).map_err(|_| invalid)?.claims;
+        let now_s = u64::try_from(unix_ms / 1000).unwrap_or(0);
+        if claims.exp.saturating_add(LEEWAY_S) <= now_s {
+            return Err(Reason::CredentialsExpired);
+        }
+        Ok((Arc::clone(&issuer.issuer), claims))
+    }
+}
+
+/// An application by the client that got the token, else by its subject.
+fn find(
+    callers: &Callers,
+    issuer: &str,
+    actor: Option<&String>,
+    subject: &str,
+) -> Result<(Arc<Application>, Option<String>), Reason> {
+    let by = |name: &str| callers.subjects.get(&(Box::from(issuer), Box::from(name))).cloned();
+    if let Some(application) = actor.and_then(|actor| by(actor)) {
+        let on_behalf_of = (actor.map(String::as_str) != Some(subject)).then(|| subject.to_owned());
+        return Ok((application, on_behalf_of));
+    }
+    by(subject).map(|application| (application, None)).ok_or(Reason::CredentialsInvalid)
+}
+
+fn allowed(issuer: &Issuer, algorithm: Jwa) -> Option<Jwa> {
+    let ours = match algorithm {
+        Jwa::ES256 => Algorithm::ES256,
+        Jwa::ES384 => Algorithm::ES384,
+        Jwa::EdDSA => Algorithm::EdDSA,
+        Jwa::RS256 => Algorithm::RS256,
+        Jwa::PS256 => Algorithm::PS256,
+        _ => return None,
+    };
+    issuer.algorithms.contains(&ours).then_some(algorithm)
+}
+
+/// The `iss` that a token claims; only for finding the issuer whose key must then verify it.
+fn unverified_issuer(token: &str) -> Option<String> {
+    use base64::Engine as _;
+    #[derive(Deserialize)]
+    struct Iss {
+        iss: String,
+    }
+    let payload = token.split('.').nth(1)?;
+    let json = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).ok()?;
+    serde_json::from_slice::<Iss>(&json).ok().map(|claims| claims.iss)
+}

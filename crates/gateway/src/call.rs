@@ -1,0 +1,419 @@
+//! One call on its way: the only thing that the layers share. They never import one another.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, request::Parts};
+use oaas_audit::record;
+use oaas_catalog::{Application, MethodEntry, Plan, Snapshot};
+use oaas_model::{CallId, Lang, Timestamp};
+use parking_lot::Mutex;
+
+use crate::bound::{Bound, BoundMethod};
+use crate::degrade::AnswerKey;
+use crate::edge::PeerInfo;
+use crate::frames::FrameCounter;
+use crate::outcome::{Outcome, Traffic};
+use crate::rejection::Rejection;
+use crate::trace_context::TraceContext;
+
+/// Longest path that a call is known by; a longer one is cut, and in no catalog.
+const PATH_BYTES_MAX: usize = 512;
+
+/// What a layer wants done when the call is over; run exactly once.
+pub type AtEnd = Box<dyn FnOnce(&Call, &Outcome) + Send>;
+
+/// One call.
+pub struct Call {
+    /// Its id, made here.
+    pub id: CallId,
+    /// When its headers came.
+    pub arrived: Timestamp,
+    /// The one version of the catalog, and what is bound to it, that decides this call.
+    pub bound: Arc<Bound>,
+    /// The path, as asked for.
+    pub path: Box<str>,
+    /// Language of texts for people.
+    pub lang: Lang,
+    /// The caller's trace, if it sent one.
+    pub trace: TraceContext,
+    /// Digest of the caller's idempotency key.
+    pub idempotency_key_digest: Option<[u8; 16]>,
+    /// From where.
+    pub peer: Option<SocketAddr>,
+    /// SAN URIs of the client's certificate.
+    pub san_uris: Arc<[String]>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    application: Option<Arc<Application>>,
+    on_behalf_of: Option<String>,
+    plan: Option<Arc<Plan>>,
+    deadline: Option<Deadline>,
+    trail: Vec<Step>,
+    at_end: Vec<AtEnd>,
+    rejection: Option<Rejection>,
+    aborted: Option<Rejection>,
+    stakes: Vec<record::Stake>,
+    request: Option<FrameCounter>,
+    request_complete: bool,
+    intent: Intent,
+    endpoint: Option<Arc<str>>,
+    attempts: u32,
+    degraded: Option<&'static str>,
+    capture: Option<Capture>,
+    span: Option<Span>,
+}
+
+/// The span of a sampled call.
+#[derive(Clone, Copy)]
+struct Span {
+    trace_id: [u8; 16],
+    span_id: [u8; 8],
+    sampled: bool,
+}
+
+/// Whether the journal has the word that the call will be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Intent {
+    /// No: an end of the call is a refusal.
+    #[default]
+    None,
+    /// Yes: an end of the call is an outcome.
+    Written,
+    /// The method is sampled and this call leaves no records.
+    Sampled,
+}
+
+/// When a call must be over.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    /// The moment.
+    pub at: Timestamp,
+    /// What the client asked for.
+    pub client: Option<Duration>,
+    /// What the catalog allows.
+    pub catalog: Duration,
+}
+
+/// What one stage decided.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The stage.
+    pub stage: &'static str,
+    /// What it decided.
+    pub verdict: &'static str,
+    /// Its numbers.
+    pub numbers: Vec<(&'static str, f64)>,
+}
+
+/// A good answer on its way into the last-good store.
+pub struct Capture {
+    /// The request that it answers.
+    pub key: AnswerKey,
+    /// Its compression.
+    pub encoding: Option<HeaderValue>,
+    /// Its frames so far; none when it grew too large.
+    pub frames: Option<Vec<Bytes>>,
+}
+
+impl Call {
+    /// Opens the call that these headers begin.
+    pub fn open(parts: &Parts, bound: Arc<Bound>, now: Timestamp) -> Arc<Self> {
+        let peer = parts.extensions.get::<PeerInfo>();
+        let path = parts.uri.path();
+        let path = path.get(..PATH_BYTES_MAX).unwrap_or(path);
+        Arc::new(Self {
+            id: CallId::fresh(),
+            arrived: now,
+            path: path.into(),
+            lang: text(&parts.headers, "accept-language").map_or(Lang::En, Lang::preferred),
+            trace: TraceContext::from_headers(&parts.headers),
+            idempotency_key_digest: parts.headers.get("idempotency-key").map(|key| {
+                let mut digest = [0; 16];
+                blake3::Hasher::new().update(key.as_bytes()).finalize_xof().fill(&mut digest);
+                digest
+            }),
+            peer: peer.map(|peer| peer.addr),
+            san_uris: peer.map_or_else(|| Arc::from([]), |peer| Arc::clone(&peer.san_uris)),
+            bound,
+            state: Mutex::default(),
+        })
+    }
+
+    /// The version of the catalog that decides.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.bound.snapshot
+    }
+
+    /// The method, with what is bound to it; none when the catalog has no such path.
+    #[must_use]
+    pub fn method(&self) -> Option<&BoundMethod> {
+        self.bound.method(&self.path)
+    }
+
+    /// The catalog's entry of the method.
+    #[must_use]
+    pub fn entry(&self) -> Option<&Arc<MethodEntry>> {
+        self.method().map(|method| &method.entry)
+    }
+
+    /// The service part of the path, as asked for.
+    #[must_use]
+    pub fn service_name(&self) -> &str {
+        self.path.trim_start_matches('/').split('/').next().unwrap_or_default()
+    }
+
+    /// Notes what a stage decided.
+    pub fn decided(&self, stage: &'static str, verdict: &'static str, numbers: &[(&'static str, f64)]) {
+        self.state.lock().trail.push(Step { stage, verdict, numbers: numbers.to_vec() });
+    }
+
+    /// What the stages decided so far.
+    #[must_use]
+    pub fn trail(&self) -> Vec<Step> {
+        self.state.lock().trail.clone()
+    }
+
+    /// Has `hook` run when the call is over.
+    pub fn at_end(&self, hook: impl FnOnce(&Call, &Outcome) + Send + 'static) {
+        self.state.lock().at_end.push(Box::new(hook));
+    }
+
+    /// Runs what the layers left for the end, last layer first.
+    pub fn run_at_end(&self, outcome: &Outcome) {
+        let hooks = std::mem::take(&mut self.state.lock().at_end);
+        for hook in hooks.into_iter().rev() {
+            hook(self, outcome);
+        }
+    }
+
+    /// Who calls.
+    pub fn authenticated(&self, application: Arc<Application>, on_behalf_of: Option<String>) {
+        let mut state = self.state.lock();
+        state.application = Some(application);
+        state.on_behalf_of = on_behalf_of;
+    }
+
+    /// Who calls, once it is known.
+    #[must_use]
+    pub fn application(&self) -> Option<Arc<Application>> {
+        self.state.lock().application.clone()
+    }
+
+    /// On whose behalf the application calls.
+    #[must_use]
+    pub fn on_behalf_of(&self) -> Option<String> {
+        self.state.lock().on_behalf_of.clone()
+    }
+
+    /// Under which plan the call is admitted.
+    pub fn admitted(&self, plan: Option<Arc<Plan>>) {
+        self.state.lock().plan = plan;
+    }
+
+    /// The plan of the subscription.
+    #[must_use]
+    pub fn plan(&self) -> Option<Arc<Plan>> {
+        self.state.lock().plan.clone()
+    }
+
+    /// Sets when the call must be over.
+    pub fn set_deadline(&self, deadline: Deadline) {
+        self.state.lock().deadline = Some(deadline);
+    }
+
+    /// When the call must be over.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Deadline> {
+        self.state.lock().deadline
+    }
+
+    /// Notes why the gateway made this call's status.
+    pub fn rejected(&self, rejection: Rejection) {
+        self.state.lock().rejection = Some(rejection);
+    }
+
+    /// Why the gateway made this call's status, if it did.
+    #[must_use]
+    pub fn rejection(&self) -> Option<Rejection> {
+        self.state.lock().rejection.clone()
+    }
+
+    /// Ends the call from the request's side (a message too large): the answer becomes this rejection.
+    pub fn abort(&self, rejection: Rejection) {
+        self.state.lock().aborted.get_or_insert(rejection);
+    }
+
+    /// Why the call was ended from the request's side.
+    #[must_use]
+    pub fn aborted(&self) -> Option<Rejection> {
+        self.state.lock().aborted.clone()
+    }
+
+    /// Money that the request puts at stake.
+    pub fn staked(&self, stake: record::Stake) {
+        self.state.lock().stakes.push(stake);
+    }
+
+    /// All money at stake.
+    #[must_use]
+    pub fn stakes(&self) -> Vec<record::Stake> {
+        self.state.lock().stakes.clone()
+    }
+
+    /// Begins to count the request's messages.
+    pub fn count_request(&self, limit: u32) {
+        self.state.lock().request = Some(FrameCounter::new(limit));
+    }
+
+    /// Counts a part of the request.
+    ///
+    /// # Errors
+    /// When a message is over its limit.
+    pub fn feed_request(&self, data: &Bytes) -> Result<(), crate::frames::TooLarge> {
+        self.state.lock().request.as_mut().map_or(Ok(()), |counter| counter.feed(data))
+    }
+
+    /// Notes that the whole request has come.
+    pub fn request_ended(&self) {
+        self.state.lock().request_complete = true;
+    }
+
+    /// Whether the whole request has come.
+    #[must_use]
+    pub fn request_complete(&self) -> bool {
+        self.state.lock().request_complete
+    }
+
+    /// What the client sent so far.
+    #[must_use]
+    pub fn request_traffic(&self) -> Traffic {
+        self.state.lock().request.as_ref().map(FrameCounter::traffic).unwrap_or_default()
+    }
+
+    /// Notes that the journal has the word.
+    pub fn set_intent(&self, intent: Intent) {
+        self.state.lock().intent = intent;
+    }
+
+    /// Whether the journal has the word.
+    #[must_use]
+    pub fn intent(&self) -> Intent {
+        self.state.lock().intent
+    }
+
+    /// Notes where the call went.
+    pub fn sent_to(&self, endpoint: Arc<str>, attempts: u32) {
+        let mut state = self.state.lock();
+        state.endpoint = Some(endpoint);
+        state.attempts = attempts;
+    }
+
+    /// Where the call went, in how many attempts.
+    #[must_use]
+    pub fn endpoint(&self) -> (Option<Arc<str>>, u32) {
+        let state = self.state.lock();
+        (state.endpoint.clone(), state.attempts)
+    }
+
+    /// Notes that the answer is a degraded one, and of which kind.
+    pub fn set_degraded(&self, kind: &'static str) {
+        self.state.lock().degraded = Some(kind);
+    }
+
+    /// The kind of degraded answer, if it is one.
+    #[must_use]
+    pub fn degraded(&self) -> Option<&'static str> {
+        self.state.lock().degraded
+    }
+
+    /// Keeps the answer, should it be good.
+    pub fn capture(&self, key: AnswerKey) {
+        self.state.lock().capture = Some(Capture { key, encoding: None, frames: Some(Vec::new()) });
+    }
+
+    /// Notes the compression of an answer that is kept.
+    pub fn capture_encoding(&self, encoding: Option<&HeaderValue>) {
+        if let Some(capture) = self.state.lock().capture.as_mut() {
+            capture.encoding = encoding.cloned();
+        }
+    }
+
+    /// Adds a part of the answer to what is kept; `bytes_max` bounds the whole.
+    pub fn capture_part(&self, data: &Bytes, bytes_max: usize) {
+        if let Some(capture) = self.state.lock().capture.as_mut()
+            && let Some(frames) = capture.frames.as_mut()
+        {
+            if frames.iter().map(Bytes::len).sum::<usize>() + data.len() > bytes_max {
+                capture.frames = None;
+            } else {
+                frames.push(data.clone());
+            }
+        }
+    }
+
+    /// What was kept of the answer.
+    #[must_use]
+    pub fn take_capture(&self) -> Option<Capture> {
+        self.state.lock().capture.take()
+    }
+
+    /// Notes the span that was opened for this call.
+    pub fn set_span(&self, trace_id: [u8; 16], span_id: [u8; 8], sampled: bool) {
+        self.state.lock().span = Some(Span { trace_id, span_id, sampled });
+    }
+
+    /// The trace, the parent's span and whether it is sampled, for the upstream: our span where there is
+    /// one, else the caller's, passed on.
+    #[must_use]
+    pub fn trace_parent(&self) -> Option<([u8; 16], [u8; 8], bool)> {
+        match self.state.lock().span {
+            Some(Span { trace_id, span_id, sampled }) => Some((trace_id, span_id, sampled)),
+            None => Some((self.trace.trace_id()?, self.trace.span_id()?, self.trace.sampled())),
+        }
+    }
+
+    /// The head of this call's audit records.
+    #[must_use]
+    pub fn head(&self) -> record::CallHead {
+        let state = self.state.lock();
+        record::CallHead {
+            call_id: self.id.as_bytes().to_vec(),
+            application: state.application.as_ref().map(|a| a.id.to_string()).unwrap_or_default(),
+            on_behalf_of: state.on_behalf_of.clone().unwrap_or_default(),
+            method: self.path.to_string(),
+            catalog_version: self.bound.snapshot.version.to_string(),
+            plan: state.plan.as_ref().map(|p| p.name.to_string()).unwrap_or_default(),
+            peer: self.peer.map(|p| p.to_string()).unwrap_or_default(),
+            trace_id: self.trace.trace_id().map(|id| id.to_vec()).unwrap_or_default(),
+            idempotency_key_digest: self.idempotency_key_digest.map(|d| d.to_vec()).unwrap_or_default(),
+        }
+    }
+
+    /// The trail as the journal stores it.
+    #[must_use]
+    pub fn decisions(&self) -> Vec<record::Decision> {
+        self.state
+            .lock()
+            .trail
+            .iter()
+            .map(|step| record::Decision {
+                stage: step.stage.to_owned(),
+                verdict: step.verdict.to_owned(),
+                numbers: step.numbers.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+            })
+            .collect()
+    }
+}
+
+/// A header's value as text, if it is there and is text.
+#[must_use]
+pub fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}

@@ -1,0 +1,259 @@
+//! The end of a call, exactly once: one outcome for breaker, metering, metrics and journal.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use oaas_audit::record::{self, audit_record::Event};
+use oaas_audit::{Journal, JournalError};
+use oaas_catalog::{AuditMode, Price};
+use oaas_model::{Code, Reason};
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive as _;
+
+use crate::call::{Call, Intent};
+use crate::frames::{FrameCounter, TooLarge};
+use crate::outcome::{Failure, Origin, Outcome, Traffic};
+use crate::rejection::{Executed, Rejection, Retry};
+use crate::rescue;
+use crate::shared::Shared;
+
+/// The journal's word that the record of the end is where the audit mode wants it.
+pub enum Durable {
+    /// It is.
+    Done(Option<Result<(), Box<Rejection>>>),
+    /// It is on its way to the disk.
+    Syncing(Pin<Box<dyn Future<Output = Result<(), Box<Rejection>>> + Send>>),
+}
+
+impl Future for Durable {
+    type Output = Result<(), Box<Rejection>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Done(result) => result.take().map_or(Poll::Pending, Poll::Ready),
+            Self::Syncing(future) => future.as_mut().poll(cx),
+        }
+    }
+}
+
+/// Ends a call: by [`Conclusion::conclude`], or as CANCELLED when it is dropped before.
+pub struct Conclusion {
+    call: Arc<Call>,
+    shared: Arc<Shared>,
+    response: FrameCounter,
+    over: bool,
+}
+
+impl Conclusion {
+    /// The end of `call`, still open.
+    #[must_use]
+    pub fn new(call: Arc<Call>, shared: Arc<Shared>) -> Self {
+        let limit = call.entry().map_or(u32::MAX, |entry| entry.response_bytes_max);
+        Self { call, shared, response: FrameCounter::new(limit), over: false }
+    }
+
+    /// The call.
+    #[must_use]
+    pub fn call(&self) -> &Arc<Call> {
+        &self.call
+    }
+
+    /// What the process has.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Takes note of a part of the answer.
+    ///
+    /// # Errors
+    /// When a message is over its limit.
+    pub fn feed(&mut self, data: &Bytes) -> Result<(), TooLarge> {
+        self.response.feed(data)?;
+        self.call.capture_part(data, crate::degrade::ANSWER_BYTES_MAX);
+        Ok(())
+    }
+
+    /// Says in `headers` who made the status, and whether the answer is a degraded one.
+    pub fn mark_origin(&self, headers: &mut HeaderMap) {
+        let origin = self.origin();
+        headers.insert(rescue::ORIGIN, HeaderValue::from_static(origin.as_str()));
+        if let Some(kind) = self.call.degraded() {
+            headers.insert("oaas-degraded", HeaderValue::from_static(kind));
+        }
+    }
+
+    /// Ends the call with the status that its caller gets. Let the last bytes go when the result is ready.
+    #[must_use = "the answer may end only when the record is written"]
+    pub fn conclude(&mut self, code: Code, retry_after: Option<Duration>) -> Durable {
+        if std::mem::replace(&mut self.over, true) {
+            return Durable::Done(Some(Ok(())));
+        }
+        let outcome = self.outcome(code, retry_after);
+        self.keep_good_answer(&outcome);
+        self.call.run_at_end(&outcome);
+        self.record(&outcome)
+    }
+
+    fn origin(&self) -> Origin {
+        if self.call.rejection().is_some() || self.call.degraded().is_some() {
+            Origin::Gateway
+        } else {
+            Origin::Upstream
+        }
+    }
+
+    fn outcome(&self, code: Code, retry_after: Option<Duration>) -> Outcome {
+        let rejection = self.call.rejection();
+        let executed = match &rejection {
+            Some(rejection) => rejection.executed,
+            None if self.call.degraded().is_some() => Executed::False,
+            None if code == Code::Cancelled && self.call.intent() == Intent::None => Executed::False,
+            None => Executed::True,
+        };
+        let failure = rejection.as_ref().and_then(|r| match r.reason {
+            Reason::UpstreamNoStatus => Some(Failure::NoStatus),
+            Reason::UpstreamProtocol => Some(Failure::Reset),
+            Reason::UpstreamUnavailable if r.executed == Executed::False => Some(Failure::Connect),
+            Reason::UpstreamUnavailable => Some(Failure::Reset),
+            _ => None,
+        });
+        Outcome {
+            code,
+            reason: rejection.map(|r| r.reason),
+            origin: self.origin(),
+            executed,
+            degraded: self.call.degraded().is_some(),
+            failure,
+            retry_after,
+            elapsed: self.shared.clock.now().since(self.call.arrived),
+            request: self.call.request_traffic(),
+            response: self.response.traffic(),
+        }
+    }
+
+    fn keep_good_answer(&self, outcome: &Outcome) {
+        if let Some(capture) = self.call.take_capture()
+            && outcome.code == Code::Ok
+            && let Some(frames) = capture.frames
+        {
+            let now = self.shared.clock.now();
+            if let Err(why) =
+                self.shared.last_good.put(capture.key, frames.concat().into(), capture.encoding, now)
+            {
+                tracing::debug!(method = %self.call.path, %why, "answer not kept");
+            }
+        }
+    }
+
+    fn record(&self, outcome: &Outcome) -> Durable {
+        match self.call.intent() {
+            Intent::Sampled => {
+                self.shared.journal.skip(&self.call.path);
+                Durable::Done(Some(Ok(())))
+            }
+            Intent::None => {
+                self.shared.journal.refuse(refusal(&self.call, outcome));
+                Durable::Done(Some(Ok(())))
+            }
+            Intent::Written => {
+                let event = Event::Outcome(outcome_record(&self.call, outcome));
+                let strict = self.call.entry().is_some_and(|entry| entry.audit == AuditMode::Strict);
+                // Nobody waits for the end of a call that its caller left.
+                if strict && outcome.reason != Some(Reason::CallerCancelled) {
+                    Durable::Syncing(Box::pin(durable(self.shared.journal.clone(), event)))
+                } else {
+                    let written = self.shared.journal.append(event);
+                    Durable::Done(Some(written.map(drop).map_err(|error| unwritten(&error))))
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Conclusion {
+    fn drop(&mut self) {
+        if !self.over {
+            let rejection =
+                Rejection::new(Reason::CallerCancelled, "edge", "the caller went away").executed(match self
+                    .call
+                    .intent()
+                {
+                    Intent::None => Executed::False,
+                    _ => Executed::Unknown,
+                });
+            self.call.rejected(rejection);
+            drop(self.conclude(Code::Cancelled, None));
+        }
+    }
+}
+
+async fn durable(journal: Journal, event: Event) -> Result<(), Box<Rejection>> {
+    journal.append_durable(event).await.map(drop).map_err(|error| unwritten(&error))
+}
+
+/// The answer in place of one whose record can't be written: the work was done, and is not acknowledged.
+fn unwritten(error: &JournalError) -> Box<Rejection> {
+    tracing::error!(%error, "the record of an answer can't be written; the answer is withheld");
+    Box::new(
+        Rejection::new(Reason::AuditUnavailable, "audit", "the journal can't take the record of this answer")
+            .executed(Executed::True)
+            .retry(Retry::Never),
+    )
+}
+
+fn refusal(call: &Call, outcome: &Outcome) -> record::Refusal {
+    let rejection = call.rejection();
+    record::Refusal {
+        head: Some(call.head()),
+        status: u32::from(outcome.code.number()),
+        reason: outcome.reason.map(|reason| reason.to_string()).unwrap_or_default(),
+        stage: rejection.map(|r| r.stage.to_owned()).unwrap_or_default(),
+        decisions: call.decisions(),
+        elapsed_us: micros(outcome.elapsed),
+    }
+}
+
+fn outcome_record(call: &Call, outcome: &Outcome) -> record::Outcome {
+    let (endpoint, attempts) = call.endpoint();
+    let price = call.entry().and_then(|entry| entry.price.as_ref()).filter(|_| outcome.code == Code::Ok);
+    let Traffic { messages: request_messages, bytes: request_bytes, digest: request_digest } =
+        outcome.request;
+    let Traffic { messages: response_messages, bytes: response_bytes, digest: response_digest } =
+        outcome.response;
+    record::Outcome {
+        head: Some(call.head()),
+        status: u32::from(outcome.code.number()),
+        reason: outcome.reason.map(|reason| reason.to_string()).unwrap_or_default(),
+        origin: outcome.origin.as_str().to_owned(),
+        executed: outcome.executed.as_str().to_owned(),
+        degraded: outcome.degraded,
+        endpoint: endpoint.map(|endpoint| endpoint.to_string()).unwrap_or_default(),
+        attempts,
+        elapsed_us: micros(outcome.elapsed),
+        request_messages,
+        request_bytes,
+        response_messages,
+        response_bytes,
+        request_digest: request_digest.to_vec(),
+        response_digest: response_digest.to_vec(),
+        units: u64::from(price.is_some() && !outcome.degraded),
+        price_micros: price.filter(|_| !outcome.degraded).map_or(0, micros_of),
+        currency: price.map(|price| price.currency.to_string()).unwrap_or_default(),
+        decisions: call.decisions(),
+    }
+}
+
+/// Millionths of the currency's major unit; a price with more digits is cut, never rounded up.
+fn micros_of(price: &Price) -> i64 {
+    (price.amount * Decimal::from(1_000_000)).to_i64().unwrap_or(0)
+}
+
+fn micros(elapsed: Duration) -> u64 {
+    u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
+}

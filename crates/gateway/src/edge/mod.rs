@@ -1,0 +1,36 @@
+//! The edge: an accept loop of our own, so that no client can hold a connection, a handshake or a stream
+//! longer or wider than allowed, and so that a restart loses no call.
+
+mod accept;
+mod body;
+mod connection;
+mod counters;
+mod drain;
+mod frames;
+mod limits;
+mod preface;
+mod service;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+pub use accept::{EdgeContext, serve};
+pub use counters::EdgeCounters;
+pub use drain::{Drain, DrainReport};
+pub use limits::EdgeLimits;
+pub use tls::{ClientCertificates, ReloadableTls, ServerTls, TlsError};
+
+/// Who is at the other end of the connection; a request extension.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// Where the connection comes from.
+    pub addr: SocketAddr,
+    /// The URIs in the client certificate's subject alternative name; empty without mTLS. The certificate was
+    /// verified against the configured authorities. Example: "spiffe://example.com/warehouse".
+    pub san_uris: Arc<[String]>,
+    /// The connection is encrypted.
+    pub tls: bool,
+}

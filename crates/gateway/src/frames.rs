@@ -1,0 +1,138 @@
+//! gRPC's length-prefixed messages, counted across DATA frames that don't align with them.
+
+use bytes::{Buf as _, Bytes};
+
+use crate::outcome::Traffic;
+
+/// A message's flag byte and big-endian length (grpc/grpc, doc/PROTOCOL-HTTP2.md).
+pub const PREFIX_BYTES: usize = 5;
+
+/// Counts messages and bytes, and digests what passes.
+#[derive(Debug)]
+pub struct FrameCounter {
+    limit: u32,
+    messages: u64,
+    bytes: u64,
+    prefix: [u8; PREFIX_BYTES],
+    prefix_filled: usize,
+    payload_left: u64,
+    digest: blake3::Hasher,
+}
+
+/// A message is over the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge {
+    /// The limit, bytes.
+    pub limit: u32,
+    /// What the message declares, bytes.
+    pub size: u32,
+}
+
+impl FrameCounter {
+    /// A counter for one side of a call whose messages may have `limit` bytes.
+    #[must_use]
+    pub fn new(limit: u32) -> Self {
+        Self {
+            limit,
+            messages: 0,
+            bytes: 0,
+            prefix: [0; PREFIX_BYTES],
+            prefix_filled: 0,
+            payload_left: 0,
+            digest: blake3::Hasher::new(),
+        }
+    }
+
+    /// Takes note of `data`.
+    ///
+    /// # Errors
+    /// When a message declares more than the limit; it is seen at its prefix, before its payload came.
+    pub fn feed(&mut self, data: &Bytes) -> Result<(), TooLarge> {
+        self.digest.update(data);
+        let mut rest: &[u8] = data;
+        while !rest.is_empty() {
+            if self.payload_left > 0 {
+                let step = usize::try_from(self.payload_left).unwrap_or(usize::MAX).min(rest.len());
+                rest.advance(step);
+                self.payload_left -= step as u64;
+                continue;
+            }
+            let wanted = PREFIX_BYTES - self.prefix_filled;
+            let (head, tail) = rest.split_at(wanted.min(rest.len()));
+            for (slot, byte) in self.prefix.iter_mut().skip(self.prefix_filled).zip(head) {
+                *slot = *byte;
+            }
+            self.prefix_filled += head.len();
+            rest = tail;
+            if self.prefix_filled == PREFIX_BYTES {
+                self.prefix_filled = 0;
+                let [_, a, b, c, d] = self.prefix;
+                let size = u32::from_be_bytes([a, b, c, d]);
+                if size > self.limit {
+                    return Err(TooLarge { limit: self.limit, size });
+                }
+                self.messages += 1;
+                self.bytes += u64::from(size);
+                self.payload_left = u64::from(size);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the last message is incomplete.
+    #[must_use]
+    pub fn is_torn(&self) -> bool {
+        self.prefix_filled > 0 || self.payload_left > 0
+    }
+
+    /// What passed so far.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        let mut digest = [0; 16];
+        if self.messages > 0 {
+            let whole = self.digest.finalize();
+            for (slot, byte) in digest.iter_mut().zip(whole.as_bytes()) {
+                *slot = *byte;
+            }
+        }
+        Traffic { messages: self.messages, bytes: self.bytes, digest }
+    }
+}
+
+/// One uncompressed message with its prefix.
+#[must_use]
+pub fn encode(payload: &[u8]) -> Bytes {
+    let mut frame = Vec::with_capacity(PREFIX_BYTES + payload.len());
+    frame.push(0);
+    frame.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes());
+    frame.extend_from_slice(payload);
+    frame.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_counted_however_the_frames_are_cut() {
+        let wire: Vec<u8> = [&encode(b"hello")[..], &encode(b""), &encode(&[7; 300])].concat();
+        for size in 1..=wire.len() {
+            let mut counter = FrameCounter::new(300);
+            for part in wire.chunks(size) {
+                counter.feed(&Bytes::copy_from_slice(part)).unwrap();
+            }
+            let traffic = counter.traffic();
+            assert_eq!((traffic.messages, traffic.bytes, counter.is_torn()), (3, 305, false));
+            assert_eq!(traffic.digest, blake3::hash(&wire).as_bytes()[..16]);
+        }
+    }
+
+    #[test]
+    fn a_message_over_the_limit_is_seen_at_its_prefix() {
+        let mut counter = FrameCounter::new(299);
+        let wire = encode(&[7; 300]);
+        assert_eq!(counter.feed(&wire.slice(..4)), Ok(()));
+        assert!(counter.is_torn());
+        assert_eq!(counter.feed(&wire.slice(4..5)), Err(TooLarge { limit: 299, size: 300 }));
+    }
+}

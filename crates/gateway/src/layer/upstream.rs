@@ -1,0 +1,156 @@
+//! A capability in this process, or a balanced connection to another one. UNAVAILABLE when it is away.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use oaas_capability::{CallContext, LocalService};
+use oaas_model::{Code, Reason};
+use tower::Service;
+
+use super::breaker::Substitute;
+use crate::bound::{BoundMethod, Target};
+use crate::call::Call;
+use crate::gate::Governed;
+use crate::metadata;
+use crate::outcome::{GRPC_STATUS, from_http, status_in};
+use crate::rejection::{Executed, Rejection, Retry};
+use crate::request_body::RequestBody;
+use crate::shared::Shared;
+use crate::upstream::{Pool, SendOptions, UpstreamError};
+use crate::{Body, BoxError, empty_body};
+
+/// The end of the stack.
+#[derive(Clone)]
+pub struct Upstream {
+    pub shared: Arc<Shared>,
+}
+
+type Answer = Result<Response<Body>, Box<Rejection>>;
+
+impl Service<Governed> for Upstream {
+    type Response = Response<Body>;
+    type Error = Box<Rejection>;
+    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, governed: Governed) -> Self::Future {
+        Box::pin(forward(Arc::clone(&self.shared), governed))
+    }
+}
+
+async fn forward(shared: Arc<Shared>, governed: Governed) -> Answer {
+    let Governed { call, mut request } = governed;
+    let substitute = request.extensions_mut().remove::<Substitute>();
+    let path = substitute.map_or_else(|| Arc::from(&*call.path), |substitute| substitute.0);
+    let Some(method) = call.bound.method(&path) else {
+        return Err(Box::new(Rejection::new(Reason::MethodUnknown, "upstream", format!("no method {path}"))));
+    };
+    metadata::towards_upstream(request.headers_mut(), &call, method, shared.clock.now());
+    *request.uri_mut() = http::Uri::try_from(&*path)
+        .map_err(|_| Box::new(Rejection::invalid("upstream", ":path", "is not a path")))?;
+    call.count_request(method.entry.request_bytes_max);
+    let request = request.map(|body| RequestBody::new(body, Arc::clone(&call)).boxed_unsync());
+    let response = match &method.target {
+        Target::Local(service) => local(service.clone(), &call, request).await?,
+        Target::Remote(pool) => remote(pool, &call, method, request).await?,
+        Target::Missing => {
+            let message =
+                format!("{} runs in another process, and no address is set for it", method.service.name);
+            return Err(away(message).fact("phase", "no_endpoint").into());
+        }
+    };
+    Ok(as_grpc(response))
+}
+
+async fn local(mut service: LocalService, call: &Arc<Call>, mut request: Request<Body>) -> Answer {
+    call.sent_to(Arc::from("local"), 1);
+    // The platform's own services answer by what this very call may see.
+    request.extensions_mut().insert(Arc::clone(call));
+    request.extensions_mut().insert(CallContext {
+        call_id: call.id,
+        application: call.application().map_or_else(String::new, |a| a.id.to_string()),
+    });
+    // A capability that panics takes its own call with it, not the connection of others.
+    match AssertUnwindSafe(service.call(request)).catch_unwind().await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(never)) => match never {},
+        Err(_) => {
+            tracing::error!(method = %call.path, call_id = %call.id, "the capability panicked");
+            let mut response = Response::new(empty_body());
+            response.headers_mut().insert(GRPC_STATUS, HeaderValue::from_static(Code::Internal.header()));
+            let message = HeaderValue::from_static("the capability failed; the call id leads to its log");
+            response.headers_mut().insert("grpc-message", message);
+            Ok(response)
+        }
+    }
+}
+
+async fn remote(pool: &Pool, call: &Arc<Call>, method: &BoundMethod, request: Request<Body>) -> Answer {
+    let options = SendOptions {
+        idempotent: method.entry.idempotent,
+        deadline: call.deadline().map(|deadline| deadline.at),
+        ..SendOptions::default()
+    };
+    match pool.send(request, options).await {
+        Ok(sent) => {
+            call.sent_to(sent.endpoint, sent.attempts);
+            Ok(sent.response)
+        }
+        Err(error) => {
+            call.sent_to(Arc::from(""), error.attempts);
+            Err(unavailable(&error).into())
+        }
+    }
+}
+
+/// Makes a gRPC answer of what an upstream sent: its status stands; without one, the HTTP status decides.
+fn as_grpc(mut response: Response<Body>) -> Response<Body> {
+    metadata::from_upstream(response.headers_mut());
+    if response.status() == StatusCode::OK || status_in(response.headers()).is_some() {
+        *response.status_mut() = StatusCode::OK;
+        return response;
+    }
+    let status = response.status();
+    let mut answer = Response::new(empty_body());
+    let headers: &mut HeaderMap = answer.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(GRPC_STATUS, HeaderValue::from_static(from_http(status).header()));
+    if let Ok(message) = HeaderValue::from_str(&format!("the upstream answered HTTP {}", status.as_u16())) {
+        headers.insert("grpc-message", message);
+    }
+    answer
+}
+
+/// The stream of an answer broke.
+#[must_use]
+pub fn broken(error: &BoxError) -> Rejection {
+    away(format!("the answer broke off: {error}")).executed(Executed::Unknown).fact("phase", "reset")
+}
+
+fn unavailable(error: &UpstreamError) -> Rejection {
+    let executed = match error.executed {
+        crate::upstream::Executed::False => Executed::False,
+        crate::upstream::Executed::Unknown => Executed::Unknown,
+    };
+    let rejection = away(error.to_string())
+        .executed(executed)
+        .fact("phase", error.phase.as_str())
+        .fact("attempts", error.attempts);
+    match error.retry_after {
+        Some(wait) => rejection.retry(Retry::After(wait)),
+        None => rejection,
+    }
+}
+
+fn away(message: String) -> Rejection {
+    Rejection::new(Reason::UpstreamUnavailable, "upstream", message)
+}

@@ -1,0 +1,208 @@
+//! Rates (GCRA, by governor) and calls at once, for each application and service.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use governor::clock::Clock as GovernorClock;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use oaas_catalog::RateLimit;
+use oaas_model::Clock;
+use parking_lot::RwLock;
+
+/// Keys that are kept; beyond it the idle ones are swept. Keys exist for authenticated applications only.
+const KEYS_MAX: usize = 200_000;
+/// A key that was not used for so long is idle.
+const IDLE: Duration = Duration::from_secs(10 * 60);
+/// What an application without a plan may do with the platform's own services.
+const PLATFORM_RATE: RateLimit = RateLimit { per_second: 100, burst: 200 };
+/// What all callers without a credential together may do.
+const STRANGERS_RATE: RateLimit = RateLimit { per_second: 500, burst: 1000 };
+
+type Key = (Arc<str>, Box<str>);
+type Gcra = RateLimiter<NotKeyed, InMemoryState, GovernorTime, NoOpMiddleware<Nanos>>;
+
+/// All limiters of the process.
+pub struct Limits {
+    clock: Arc<dyn Clock>,
+    keyed: RwLock<HashMap<Key, Arc<Limiter>>>,
+    strangers: Arc<Limiter>,
+}
+
+/// The limits of one application on one service.
+pub struct Limiter {
+    rate: Option<RateLimit>,
+    concurrency: Option<u32>,
+    gcra: Option<Gcra>,
+    in_flight: AtomicU32,
+    used_ns: AtomicU64,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a rate says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on.
+    Pass,
+    /// Come back after exactly this long.
+    Wait(Duration),
+}
+
+impl Limits {
+    /// No limiter yet.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let strangers = Arc::new(Limiter::new(Some(STRANGERS_RATE), None, Arc::clone(&clock)));
+        Self { clock, keyed: RwLock::default(), strangers }
+    }
+
+    /// The limiter of `application` on `service`; made anew when the plan's numbers changed.
+    pub fn of(
+        &self,
+        application: &Arc<str>,
+        service: &str,
+        rate: Option<RateLimit>,
+        concurrency: Option<u32>,
+    ) -> Arc<Limiter> {
+        let key = (Arc::clone(application), Box::from(service));
+        if let Some(limiter) = self.keyed.read().get(&key)
+            && limiter.rate == rate
+            && limiter.concurrency == concurrency
+        {
+            return Arc::clone(limiter);
+        }
+        let fresh = Arc::new(Limiter::new(rate, concurrency, Arc::clone(&self.clock)));
+        let mut keyed = self.keyed.write();
+        if keyed.len() >= KEYS_MAX {
+            self.sweep(&mut keyed);
+        }
+        match keyed.get(&key) {
+            Some(limiter) if limiter.rate == rate && limiter.concurrency == concurrency => {
+                Arc::clone(limiter)
+            }
+            _ => {
+                keyed.insert(key, Arc::clone(&fresh));
+                fresh
+            }
+        }
+    }
+
+    /// The limiter of `application` on the platform's own services.
+    pub fn platform(&self, application: &Arc<str>) -> Arc<Limiter> {
+        self.of(application, "", Some(PLATFORM_RATE), None)
+    }
+
+    /// The one limiter of all callers without a credential.
+    #[must_use]
+    pub fn strangers(&self) -> Arc<Limiter> {
+        Arc::clone(&self.strangers)
+    }
+
+    /// Drops limiters that are idle: they would be full again anyway.
+    fn sweep(&self, keyed: &mut HashMap<Key, Arc<Limiter>>) {
+        let idle_ns = u64::try_from(IDLE.as_nanos()).unwrap_or(u64::MAX);
+        let now_ns = self.clock.now().steady_ns;
+        keyed.retain(|_, limiter| {
+            limiter.in_flight.load(Ordering::Relaxed) > 0
+                || now_ns.saturating_sub(limiter.used_ns.load(Ordering::Relaxed)) < idle_ns
+        });
+    }
+}
+
+impl Limiter {
+    fn new(rate: Option<RateLimit>, concurrency: Option<u32>, clock: Arc<dyn Clock>) -> Self {
+        let gcra = rate.map(|rate| {
+            let one = NonZeroU32::MIN;
+            let quota = Quota::per_second(NonZeroU32::new(rate.per_second).unwrap_or(one))
+                .allow_burst(NonZeroU32::new(rate.burst).unwrap_or(one));
+            RateLimiter::direct_with_clock(quota, GovernorTime(Arc::clone(&clock)))
+        });
+        Self { rate, concurrency, gcra, in_flight: AtomicU32::new(0), used_ns: AtomicU64::new(0), clock }
+    }
+
+    /// Takes one call from the rate.
+    pub fn rate(&self) -> Verdict {
+        let Some(gcra) = &self.gcra else { return Verdict::Pass };
+        let now = self.clock.now().steady_ns;
+        self.used_ns.store(now, Ordering::Relaxed);
+        match gcra.check() {
+            Ok(()) => Verdict::Pass,
+            Err(not_until) => Verdict::Wait(not_until.wait_time_from(Nanos::from(now))),
+        }
+    }
+
+    /// Calls a second that the rate allows.
+    #[must_use]
+    pub fn per_second(&self) -> u32 {
+        self.rate.map_or(0, |rate| rate.per_second)
+    }
+
+    /// Counts a call in flight: whether it is within the limit, how many there are now, and the limit
+    /// (0: none). Give it back with [`Limiter::leave`] in either case.
+    pub fn enter(&self) -> (bool, u32, u32) {
+        let now = self.in_flight.fetch_add(1, Ordering::AcqRel) + 1;
+        match self.concurrency {
+            Some(limit) => (now <= limit, now, limit),
+            None => (true, now, 0),
+        }
+    }
+
+    /// Gives a call in flight back.
+    pub fn leave(&self) {
+        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Our clock as governor sees it.
+#[derive(Clone)]
+struct GovernorTime(Arc<dyn Clock>);
+
+impl GovernorClock for GovernorTime {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        Nanos::from(self.0.now().steady_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use oaas_model::ManualClock;
+
+    use super::*;
+
+    #[test]
+    fn never_above_rate_and_burst_and_the_wait_is_exact() {
+        let clock = Arc::new(ManualClock::at_unix_ns(0));
+        let limits = Limits::new(clock.clone());
+        let rate = Some(RateLimit { per_second: 10, burst: 5 });
+        let app: Arc<str> = "a".into();
+        let limiter = limits.of(&app, "s", rate, None);
+        let passed = (0..100).filter(|_| limiter.rate() == Verdict::Pass).count();
+        assert_eq!(passed, 5);
+        let Verdict::Wait(wait) = limiter.rate() else { panic!("must wait") };
+        assert_eq!(wait, Duration::from_millis(100));
+        clock.advance(wait - Duration::from_nanos(1));
+        assert!(matches!(limiter.rate(), Verdict::Wait(_)));
+        clock.advance(Duration::from_nanos(1));
+        assert_eq!(limiter.rate(), Verdict::Pass);
+        assert!(Arc::ptr_eq(&limiter, &limits.of(&app, "s", rate, None)));
+        assert!(!Arc::ptr_eq(&limiter, &limits.of(&app, "s", None, None)));
+    }
+
+    #[test]
+    fn calls_at_once_are_given_back() {
+        let limits = Limits::new(Arc::new(ManualClock::at_unix_ns(0)));
+        let limiter = limits.of(&"a".into(), "s", None, Some(2));
+        assert!(limiter.enter().0 && limiter.enter().0);
+        assert_eq!(limiter.enter(), (false, 3, 2));
+        limiter.leave();
+        limiter.leave();
+        assert!(limiter.enter().0);
+    }
+}

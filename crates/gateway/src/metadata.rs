@@ -1,0 +1,118 @@
+//! What of the metadata passes: identity is set here and never taken from a client; hop-by-hop headers
+//! end here; credentials stay here unless the catalog says otherwise.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use oaas_model::Timestamp;
+
+use crate::auth::KEY_HEADER;
+use crate::bound::BoundMethod;
+use crate::call::Call;
+use crate::trace_context::traceparent;
+
+/// Ours, in both directions.
+const RESERVED: &str = "oaas-";
+/// Of one connection only (RFC 9110 §7.6.1), and what gRPC reserves for proxies and retries.
+const ENDS_HERE: [&str; 11] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "transfer-encoding",
+    "upgrade",
+    "te",
+    "grpc-timeout",
+    "grpc-previous-rpc-attempts",
+    "grpc-retry-pushback-ms",
+];
+/// How much earlier than the caller's the upstream's deadline ends, so that its answer can still arrive.
+pub const MARGIN: Duration = Duration::from_millis(2);
+
+/// Makes the caller's headers the upstream's.
+pub fn towards_upstream(headers: &mut HeaderMap, call: &Call, method: &BoundMethod, now: Timestamp) {
+    strip(headers, &ENDS_HERE);
+    if !method.entry.forward_credentials {
+        strip(headers, &["authorization", KEY_HEADER, "cookie"]);
+    }
+    headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    if let Some(deadline) = call.deadline() {
+        headers.insert("grpc-timeout", grpc_timeout(deadline.at.since(now).saturating_sub(MARGIN)));
+    }
+    set(headers, "oaas-call-id", &call.id.to_string());
+    if let Some(application) = call.application() {
+        set(headers, "oaas-application", &application.id);
+    }
+    if let Some(on_behalf_of) = call.on_behalf_of() {
+        set(headers, "oaas-on-behalf-of", &on_behalf_of);
+    }
+    if let Some((trace_id, span_id, sampled)) = call.trace_parent()
+        && let Some(value) = traceparent(trace_id, span_id, sampled)
+    {
+        headers.insert("traceparent", value);
+    }
+}
+
+/// Makes the upstream's headers ours.
+pub fn from_upstream(headers: &mut HeaderMap) {
+    strip(headers, &["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"]);
+}
+
+fn strip(headers: &mut HeaderMap, names: &[&str]) {
+    for name in names {
+        headers.remove(*name);
+    }
+    let reserved: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with(RESERVED)).cloned().collect();
+    for name in reserved {
+        headers.remove(name);
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// A `grpc-timeout` of at most eight digits, never longer than `left`.
+#[must_use]
+pub fn grpc_timeout(left: Duration) -> HeaderValue {
+    let us = left.as_micros();
+    let text = if us < 100_000_000 {
+        format!("{us}u")
+    } else if left.as_millis() < 100_000_000 {
+        format!("{}m", left.as_millis())
+    } else {
+        format!("{}S", left.as_secs().min(99_999_999))
+    };
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("0u"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_have_at_most_eight_digits() {
+        for (left, text) in [
+            (Duration::ZERO, "0u"),
+            (Duration::from_micros(99_999_999), "99999999u"),
+            (Duration::from_secs(100), "100000m"),
+            (Duration::from_secs(100_000), "100000S"),
+        ] {
+            assert_eq!(grpc_timeout(left), text);
+        }
+    }
+
+    #[test]
+    fn what_is_ours_and_what_ends_here_is_gone() {
+        let mut headers = HeaderMap::new();
+        for name in ["oaas-application", "connection", "grpc-timeout", "x-mine"] {
+            headers.append(name, HeaderValue::from_static("spoofed"));
+        }
+        strip(&mut headers, &ENDS_HERE);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-mine"]);
+    }
+}

@@ -1,0 +1,61 @@
+//! The way of a call, top to bottom in the order of the request.
+//!
+//! Each layer is a file in `layer/`; above it stands what it decides and which refusal it can give.
+//! What happens at the end of a call is in `conclusion.rs`, once for all of them.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http::Response;
+use tower::{Service, ServiceBuilder};
+
+use crate::Body;
+use crate::gate::{GateLayer, Governed};
+use crate::layer::admit::Admit;
+use crate::layer::audit::AuditLayer;
+use crate::layer::authenticate::Authenticate;
+use crate::layer::breaker::BreakerLayer;
+use crate::layer::deadline::DeadlineLayer;
+use crate::layer::intent::IntentLayer;
+use crate::layer::quota::QuotaLayer;
+use crate::layer::rate_limit::RateLimit;
+use crate::layer::rescue::RescueLayer;
+use crate::layer::shed::Shed;
+use crate::layer::trace::TraceLayer;
+use crate::layer::upstream::Upstream;
+use crate::shared::Shared;
+
+/// The stack; `edge` is above it and opens the [`crate::call::Call`] that all layers share.
+pub fn stack(
+    shared: &Arc<Shared>,
+) -> impl Service<Governed, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
++ Clone
++ Send
++ 'static {
+    let shared = || Arc::clone(shared);
+    ServiceBuilder::new()
+        // One span a call, joined to the caller's trace.
+        .layer(TraceLayer { shared: shared() })
+        // One record a call, admitted or refused; wraps all that can refuse.
+        .layer(AuditLayer { shared: shared() })
+        // The only place where a refusal becomes a gRPC status.
+        .layer(RescueLayer)
+        // Is this process full?                          UNAVAILABLE / OVERLOADED
+        .layer(GateLayer(Shed { shared: shared() }))
+        // Who calls?                                     UNAUTHENTICATED
+        .layer(GateLayer(Authenticate { shared: shared() }))
+        // In the catalog, visible, subscribed?           UNIMPLEMENTED / PERMISSION_DENIED
+        .layer(GateLayer(Admit))
+        // Within the caller's rate and concurrency?      RESOURCE_EXHAUSTED + RetryInfo
+        .layer(GateLayer(RateLimit { shared: shared() }))
+        // Is the capability healthy?                     a degraded answer, or UNAVAILABLE / CIRCUIT_OPEN
+        .layer(BreakerLayer { shared: shared() })
+        // Within the period's calls, the money at stake? RESOURCE_EXHAUSTED
+        .layer(QuotaLayer { shared: shared() })
+        // min(grpc-timeout, catalog), the whole stream.  DEADLINE_EXCEEDED
+        .layer(DeadlineLayer { shared: shared() })
+        // The journal's word that the call will be made. UNAVAILABLE / AUDIT_UNAVAILABLE
+        .layer(IntentLayer { shared: shared() })
+        // A capability in this process, or a balanced connection to another one.
+        .service(Upstream { shared: shared() })
+}

@@ -1,0 +1,310 @@
+//! One plan in the making: nets level by level from the wanted item down, sizes lots, schedules
+//! backward from the need, then settles from the leaves up with what is really possible.
+
+use std::collections::BTreeMap;
+
+use super::bill::{BillError, needed};
+use super::capacity::{Booked, Schedule};
+use super::cost::{Cost, Sums};
+use super::demand::{PLAN_LINES_MAX, PlanError, Source};
+use super::lot_rule;
+use super::pegging::{self, Moved, Use};
+use super::plan::{Choice, Order, Plan, Planner, Promise, Requirement, User, rates};
+use super::plant::{Id, Item, LotPolicy, Minute};
+
+/// A plan in the making.
+pub(super) struct Draft<'p, 'a> {
+    planner: &'p Planner<'a>,
+    choice: &'p Choice,
+    schedule: Schedule,
+    requirements: Vec<Requirement>,
+    orders: Vec<Order>,
+    /// Requirements by item.
+    wanted: BTreeMap<Id, Vec<usize>>,
+    /// Orders by item.
+    opened: BTreeMap<Id, Vec<usize>>,
+}
+
+impl<'p, 'a> Draft<'p, 'a> {
+    pub(super) fn new(planner: &'p Planner<'a>, choice: &'p Choice, targets: &[Minute]) -> Self {
+        let mut draft = Self {
+            planner,
+            choice,
+            schedule: planner.schedule.clone(),
+            requirements: Vec::new(),
+            orders: Vec::new(),
+            wanted: BTreeMap::new(),
+            opened: BTreeMap::new(),
+        };
+        for (index, (delivery, target)) in planner.demand.deliveries.iter().zip(targets).enumerate() {
+            draft.require(&planner.demand.item, delivery.quantity, *target, User::Delivery(index));
+        }
+        draft
+    }
+
+    pub(super) fn finish(mut self) -> Result<Plan, PlanError> {
+        let planner = self.planner;
+        for (item, _) in &planner.levels.order {
+            self.net(item)?;
+        }
+        for (item, _) in planner.levels.order.iter().rev() {
+            self.settle(item)?;
+        }
+        let promises = self.promise();
+        let moved = self.peg();
+        let cost = self.cost(&promises, moved.len())?;
+        Ok(Plan { requirements: self.requirements, orders: self.orders, promises, moved, cost })
+    }
+
+    fn require(&mut self, item: &Id, quantity: i64, need: Minute, user: User) -> usize {
+        let index = self.requirements.len();
+        self.wanted.entry(item.clone()).or_default().push(index);
+        self.requirements.push(Requirement {
+            item: item.clone(),
+            quantity,
+            need,
+            user,
+            existing: 0,
+            existing_at: need,
+            orders: Vec::new(),
+            ready: need,
+            use_at: need,
+            pegs: Vec::new(),
+        });
+        index
+    }
+
+    fn item(&self, id: &Id) -> Result<&'a Item, PlanError> {
+        let unknown = || BillError::Unknown { item: id.clone(), used_in: None };
+        self.planner.snapshot.items.get(id).ok_or_else(|| unknown().into())
+    }
+
+    /// Covers an item's requirements in the order of their needs: first from stock and open orders
+    /// that are there in time, the rest from the chosen source.
+    fn net(&mut self, id: &Id) -> Result<(), PlanError> {
+        let mut wanted = self.wanted.get(id).cloned().unwrap_or_default();
+        wanted.sort_by_key(|index| (self.requirements.get(*index).map(|r| r.need), *index));
+        let Some((mut ledger, _)) = self.planner.before.get(id).cloned() else { return Ok(()) };
+        let source = self.choice.sources.get(id).copied().unwrap_or(Source::Reserve);
+        let mut open = Vec::new();
+        for index in wanted {
+            let Some(requirement) = self.requirements.get_mut(index) else { continue };
+            let in_time = requirement.quantity.min(ledger.available(requirement.need));
+            ledger.take(requirement.need, in_time);
+            requirement.existing = in_time;
+            let rest = requirement.quantity - in_time;
+            if rest > 0 && source == Source::Reserve {
+                let later = ledger.earliest(rest, requirement.need);
+                let at = later.ok_or_else(|| PlanError::NoSource { item: id.clone(), missing: rest })?;
+                ledger.take(at, rest);
+                (requirement.existing, requirement.existing_at) = (requirement.quantity, at);
+            } else if rest > 0 {
+                open.push((index, rest, requirement.need));
+            }
+        }
+        if open.is_empty() { Ok(()) } else { self.open_orders(id, source, &open) }
+    }
+
+    /// Sizes the lots for what is open (requirement, units, need; by need) and schedules them.
+    fn open_orders(
+        &mut self,
+        id: &Id,
+        source: Source,
+        open: &[(usize, i64, Minute)],
+    ) -> Result<(), PlanError> {
+        let item = self.item(id)?;
+        let missing = open.iter().map(|(_, units, _)| units).sum();
+        let (setup, _) =
+            rates(item, source).ok_or_else(|| PlanError::NoSource { item: id.clone(), missing })?;
+        let policy = if self.choice.lot_for_lot { LotPolicy::LotForLot } else { item.lot.policy };
+        let too_large = |what| PlanError::TooLarge { item: id.clone(), what };
+        let lots = lot_rule::lots(item, setup, policy, open)
+            .ok_or_else(|| too_large("quantities or costs of its lots"))?;
+        let mut open = open.iter().copied().peekable();
+        for quantity in lots {
+            let (mut left, mut pegs) = (quantity, Vec::new());
+            let mut need = None;
+            while left > 0
+                && let Some((index, units, at)) = open.peek_mut()
+            {
+                let covered = left.min(*units);
+                pegs.push((*index, covered));
+                need = need.or(Some(*at));
+                left -= covered;
+                *units -= covered;
+                if *units == 0 {
+                    open.next();
+                }
+            }
+            let need = need.unwrap_or(self.planner.now);
+            self.open_order(id, item, source, quantity, need, pegs)?;
+        }
+        let too_many = self.orders.len().max(self.requirements.len()) > PLAN_LINES_MAX;
+        if too_many { Err(too_large("number of orders and reservations")) } else { Ok(()) }
+    }
+
+    /// Schedules one lot backward from its need, or forward from the earliest start when that
+    /// fails, and requires its parts.
+    fn open_order(
+        &mut self,
+        id: &Id,
+        item: &Item,
+        source: Source,
+        quantity: i64,
+        need: Minute,
+        pegs: Vec<(usize, i64)>,
+    ) -> Result<(), PlanError> {
+        let number = self.orders.len();
+        let earliest = self.planner.now + item.fence_minutes;
+        let mut operations = Vec::new();
+        let (mut start, mut ready) = (need.max(earliest), need.max(earliest));
+        let supply = match source {
+            Source::Make => None,
+            Source::Buy => item.buy.as_ref(),
+            Source::Outsource | Source::Reserve => item.outsource.as_ref(),
+        };
+        if let Some(supply) = supply {
+            start = (need - supply.lead_minutes).max(earliest);
+            ready = start + supply.lead_minutes;
+        } else if let Some(make) = &item.make
+            && !make.operations.is_empty()
+        {
+            let backward = self.schedule.latest(id, &make.operations, quantity, earliest, need)?;
+            operations = match backward {
+                Some(operations) => operations,
+                None => self.schedule.earliest(id, &make.operations, quantity, earliest)?,
+            };
+            (start, ready) = ends(&operations).unwrap_or((start, ready));
+        }
+        for (index, units) in &pegs {
+            if let Some(requirement) = self.requirements.get_mut(*index) {
+                requirement.orders.push((number, *units));
+            }
+        }
+        let mut parts = Vec::new();
+        if source != Source::Buy {
+            for component in &item.bill {
+                let units = needed(component, quantity).ok_or_else(|| PlanError::TooLarge {
+                    item: component.item.clone(),
+                    what: "quantity of a requirement",
+                })?;
+                parts.push(self.require(&component.item, units, start, User::Order(number)));
+            }
+        }
+        self.opened.entry(id.clone()).or_default().push(number);
+        let supplier = supply.map(|supply| supply.supplier.clone());
+        let item = id.clone();
+        self.orders.push(Order {
+            item,
+            source,
+            supplier,
+            quantity,
+            need,
+            start,
+            ready,
+            operations,
+            pegs,
+            parts,
+        });
+        Ok(())
+    }
+
+    /// Moves an item's orders to when their parts are really there, and says when its own
+    /// requirements are.
+    fn settle(&mut self, id: &Id) -> Result<(), PlanError> {
+        let item = self.item(id)?;
+        for number in self.opened.get(id).cloned().unwrap_or_default() {
+            let Some(order) = self.orders.get_mut(number) else { continue };
+            let parts = order.parts.iter().filter_map(|part| self.requirements.get(*part));
+            let release = parts.map(|part| part.ready).max().unwrap_or(order.start);
+            if release > order.start {
+                let length = order.ready - order.start;
+                (order.start, order.ready) = (release, release + length);
+                if let (Source::Make, Some(make)) = (order.source, &item.make) {
+                    self.schedule.free(&order.operations);
+                    order.operations =
+                        self.schedule.earliest(id, &make.operations, order.quantity, release)?;
+                    (order.start, order.ready) = ends(&order.operations).unwrap_or((release, release));
+                }
+            }
+            let start = order.start;
+            for part in order.parts.clone() {
+                if let Some(part) = self.requirements.get_mut(part) {
+                    part.use_at = start;
+                }
+            }
+        }
+        for index in self.wanted.get(id).cloned().unwrap_or_default() {
+            let Some(requirement) = self.requirements.get_mut(index) else { continue };
+            let orders = requirement.orders.iter().filter_map(|(number, _)| self.orders.get(*number));
+            let existing = (requirement.existing > 0).then_some(requirement.existing_at);
+            requirement.ready =
+                orders.map(|order| order.ready).chain(existing).max().unwrap_or(requirement.need);
+        }
+        Ok(())
+    }
+
+    /// Promises for the deliveries, which are the first requirements.
+    fn promise(&mut self) -> Vec<Promise> {
+        let deliveries = self.planner.demand.deliveries.iter().zip(&mut self.requirements);
+        deliveries
+            .map(|(delivery, requirement)| {
+                let due = delivery.due.map(|due| due.max(self.planner.now));
+                let at = due.map_or(requirement.ready, |due| due.max(requirement.ready));
+                requirement.use_at = at;
+                Promise { at, late: delivery.due.map_or(0, |due| (requirement.ready - due).max(0)) }
+            })
+            .collect()
+    }
+
+    /// Pegs what stock and open orders cover, and finds whom that moves.
+    fn peg(&mut self) -> Vec<Moved> {
+        let planner = self.planner;
+        let mut moved = Vec::new();
+        for (id, (_, before)) in &planner.before {
+            let wanted = self.wanted.get(id).cloned().unwrap_or_default();
+            let uses: Vec<(usize, i64, Minute)> = wanted
+                .iter()
+                .filter_map(|index| self.requirements.get(*index).map(|r| (*index, r.existing, r.use_at)))
+                .filter(|(_, existing, _)| *existing > 0)
+                .collect();
+            if uses.is_empty() {
+                continue;
+            }
+            let mut after = pegging::peg(planner.snapshot, id, &uses, planner.now);
+            moved.extend(pegging::moved(planner.snapshot, id, before, &after));
+            for (index, _, _) in uses {
+                let pegs = after.remove(&Use::Requirement(index)).unwrap_or_default();
+                if let Some(requirement) = self.requirements.get_mut(index) {
+                    requirement.pegs = pegs;
+                }
+            }
+        }
+        moved
+    }
+
+    fn cost(&self, promises: &[Promise], moved: usize) -> Result<Cost, PlanError> {
+        let demand = self.planner.demand;
+        let mut sums = Sums::default();
+        for requirement in &self.requirements {
+            sums.material(requirement.existing, self.item(&requirement.item)?.unit_cost);
+        }
+        for order in &self.orders {
+            let item = self.item(&order.item)?;
+            sums.order(order.quantity, rates(item, order.source).unwrap_or_default());
+            for (index, units) in &order.pegs {
+                let used = self.requirements.get(*index).map_or(order.ready, |r| r.use_at);
+                sums.holding(*units, used - order.ready, item.holding_micros_per_day);
+            }
+        }
+        for promise in promises {
+            sums.lateness(promise.late, demand.lateness_cost_per_day.unwrap_or_default());
+        }
+        sums.disruption(moved, demand.disruption_cost);
+        sums.cost().ok_or_else(|| PlanError::TooLarge { item: demand.item.clone(), what: "cost" })
+    }
+}
+
+fn ends(operations: &[Booked]) -> Option<(Minute, Minute)> {
+    Some((operations.first()?.start, operations.last()?.end))
+}

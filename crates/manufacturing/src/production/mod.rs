@@ -1,0 +1,39 @@
+//! The production trigger: nets a demand over its bill of materials against stock and open orders,
+//! sizes the lots, puts them into the finite schedule, compares the sources and says why.
+//!
+//! The core is pure: [`decide::decide`] takes a [`plant::Snapshot`], a [`demand::Demand`] and the
+//! minute it is. `store` and `grpc` are the adapters.
+
+pub mod availability;
+pub mod bill;
+pub mod calendar;
+pub mod capacity;
+pub mod commit;
+pub mod cost;
+pub mod decide;
+pub mod demand;
+mod draft;
+pub mod explain;
+pub mod lot;
+mod lot_rule;
+pub mod pegging;
+pub mod plan;
+pub mod plant;
+
+#[cfg(feature = "grpc")]
+mod answer;
+#[cfg(feature = "grpc")]
+mod failure;
+#[cfg(feature = "grpc")]
+pub mod grpc;
+#[cfg(feature = "grpc")]
+mod master_data;
+#[cfg(feature = "grpc")]
+mod progress;
+#[cfg(feature = "grpc")]
+mod store;
+#[cfg(feature = "grpc")]
+mod wire;
+
+#[cfg(test)]
+mod tests;

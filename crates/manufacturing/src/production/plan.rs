@@ -1,0 +1,196 @@
+//! What a plan is, and the planner that makes one for a choice of sources.
+
+use std::collections::BTreeMap;
+
+use super::availability::Ledger;
+use super::bill::Levels;
+use super::capacity::{Booked, Schedule};
+use super::cost::Cost;
+use super::demand::{Demand, PlanError, Source};
+use super::draft::Draft;
+use super::pegging::{self, Moved, Peg, Pegs};
+use super::plant::{Id, Item, Minute, Snapshot};
+
+/// What a requirement is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum User {
+    /// A delivery of the demand, by its index.
+    Delivery(usize),
+    /// An order of the plan, by its number.
+    Order(usize),
+}
+
+/// Material that is needed for one use.
+#[derive(Clone, Debug)]
+pub struct Requirement {
+    /// Item.
+    pub item: Id,
+    /// Units.
+    pub quantity: i64,
+    /// When its user wants it.
+    pub need: Minute,
+    /// What for.
+    pub user: User,
+    /// Units that stock and open orders cover.
+    pub existing: i64,
+    /// When these are there.
+    pub existing_at: Minute,
+    /// Orders of the plan that cover the rest: (order, units).
+    pub orders: Vec<(usize, i64)>,
+    /// When all of it is there.
+    pub ready: Minute,
+    /// When it is used.
+    pub use_at: Minute,
+    /// The supplies behind `existing`.
+    pub pegs: Vec<Peg>,
+}
+
+/// One order to open.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Item.
+    pub item: Id,
+    /// Make, buy or outsource.
+    pub source: Source,
+    /// Who supplies it, when somebody else does.
+    pub supplier: Option<Id>,
+    /// Units.
+    pub quantity: i64,
+    /// When its first user wants it.
+    pub need: Minute,
+    /// When it starts.
+    pub start: Minute,
+    /// When the goods are there.
+    pub ready: Minute,
+    /// Operations in the schedule, when made.
+    pub operations: Vec<Booked>,
+    /// Requirements that it covers: (requirement, units).
+    pub pegs: Vec<(usize, i64)>,
+    /// Requirements that it has.
+    pub parts: Vec<usize>,
+}
+
+impl Order {
+    /// Units that no requirement of the plan takes.
+    #[must_use]
+    pub fn surplus(&self) -> i64 {
+        self.quantity - self.pegs.iter().map(|(_, units)| units).sum::<i64>()
+    }
+}
+
+/// The promise for one delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// When it is ready.
+    pub at: Minute,
+    /// Minutes after its due time; 0 without one.
+    pub late: i64,
+}
+
+/// A plan.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Material needed; the first ones are the deliveries.
+    pub requirements: Vec<Requirement>,
+    /// Orders to open, users before parts.
+    pub orders: Vec<Order>,
+    /// One for each delivery.
+    pub promises: Vec<Promise>,
+    /// Reservations of others that are covered later than before.
+    pub moved: Vec<Moved>,
+    /// What it costs.
+    pub cost: Cost,
+}
+
+impl Plan {
+    /// When the last delivery is ready.
+    #[must_use]
+    pub fn promise(&self) -> Minute {
+        self.promises.iter().map(|promise| promise.at).max().unwrap_or_default()
+    }
+
+    /// Lateness of the latest delivery, minutes.
+    #[must_use]
+    pub fn late(&self) -> i64 {
+        self.promises.iter().map(|promise| promise.late).max().unwrap_or_default()
+    }
+}
+
+/// Where each item is to come from, and whether lots are pooled.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// Source by item; an item that isn't named waits for open orders.
+    pub sources: BTreeMap<Id, Source>,
+    /// A lot for each need, whatever the item's rule says: the fastest.
+    pub lot_for_lot: bool,
+}
+
+/// What all plans of one decision share.
+#[derive(Clone, Debug)]
+pub struct Planner<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) demand: &'a Demand,
+    pub(super) now: Minute,
+    pub(super) levels: Levels,
+    pub(super) schedule: Schedule,
+    pub(super) before: BTreeMap<Id, (Ledger, Pegs)>,
+}
+
+impl<'a> Planner<'a> {
+    /// Reads the bill and the state of its items.
+    ///
+    /// # Errors
+    /// When the bill can't be used.
+    pub fn new(snapshot: &'a Snapshot, demand: &'a Demand, now: Minute) -> Result<Self, PlanError> {
+        let levels = Levels::of(&demand.item, |id| snapshot.items.get(id).map(|item| item.bill.as_slice()))?;
+        let state = |id: &Id| (Ledger::of(snapshot, id, now), pegging::peg(snapshot, id, &[], now));
+        let before = levels.order.iter().map(|(id, _)| (id.clone(), state(id))).collect();
+        Ok(Self { snapshot, demand, now, levels, schedule: Schedule::of(snapshot, now), before })
+    }
+
+    /// The bill's items with their low-level codes.
+    #[must_use]
+    pub fn levels(&self) -> &Levels {
+        &self.levels
+    }
+
+    /// The plan for one choice. A plan that turns out late is made again, backward from its own
+    /// promises: it then starts no earlier than it must and may use what arrives meanwhile.
+    ///
+    /// # Errors
+    /// When a chosen source can't bring an item, or there is no capacity.
+    pub fn plan(&self, choice: &Choice) -> Result<Plan, PlanError> {
+        let targets: Vec<Minute> = self
+            .demand
+            .deliveries
+            .iter()
+            .map(|delivery| delivery.due.unwrap_or(self.now).max(self.now))
+            .collect();
+        let first = Draft::new(self, choice, &targets).finish()?;
+        let promised: Vec<Minute> = first.promises.iter().map(|promise| promise.at).collect();
+        if promised == targets {
+            return Ok(first);
+        }
+        let again = Draft::new(self, choice, &promised).finish();
+        Ok(match again {
+            Ok(again) if self.no_worse(&again, &first) => again,
+            _ => first,
+        })
+    }
+
+    fn no_worse(&self, plan: &Plan, than: &Plan) -> bool {
+        let earlier = plan.promises.iter().zip(&than.promises).all(|(a, b)| a.at <= b.at);
+        earlier && plan.cost.total() <= than.cost.total()
+    }
+}
+
+/// Cost of an order and of a unit from a source; `None` when the item doesn't come from there.
+#[must_use]
+pub fn rates(item: &Item, source: Source) -> Option<(i64, i64)> {
+    match source {
+        Source::Reserve => None,
+        Source::Make => item.make.as_ref().map(|make| (make.setup_cost, make.unit_cost)),
+        Source::Buy => item.buy.as_ref().map(|supply| (supply.order_cost, supply.unit_price)),
+        Source::Outsource => item.outsource.as_ref().map(|supply| (supply.order_cost, supply.unit_price)),
+    }
+}

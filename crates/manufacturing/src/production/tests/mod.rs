@@ -1,0 +1,11 @@
+//! Tests of the core against published figures, brute force and invariants, and of the adapter
+//! against concurrency and crashes.
+
+mod bill;
+mod calendar;
+mod decide;
+#[cfg(feature = "grpc")]
+mod grpc;
+mod lot;
+mod net;
+mod plants;

@@ -1,0 +1,16 @@
+//! The program: settings, the process put together, the command line.
+
+pub mod admin;
+pub mod bare;
+pub mod catalog;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod descriptors;
+pub mod domains;
+pub mod projector;
+pub mod reload;
+pub mod server;
+pub mod telemetry;
+
+mod dynamic_codec;
