@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::descriptors::Names;
 use super::files::SourceFile;
 use super::plans::Plans;
 use super::service::{Services, strings};
@@ -27,14 +28,14 @@ pub(super) fn callers(
     sources: &Sources,
     services: &Services,
     plans: &Plans,
-    names_complete: bool,
+    names: &Names,
     report: &mut Report,
 ) -> Callers {
     let mut findings = Findings::default();
     let mut reader = Reader {
         services,
         plans,
-        names_complete,
+        names,
         callers: Callers::default(),
         first: HashMap::new(),
         tokens: Vec::new(),
@@ -57,7 +58,7 @@ pub(super) fn callers(
 struct Reader<'r> {
     services: &'r Services,
     plans: &'r Plans,
-    names_complete: bool,
+    names: &'r Names,
     callers: Callers,
     /// Where each id and credential stands first.
     first: HashMap<Box<str>, u32>,
@@ -117,7 +118,7 @@ impl Reader<'_> {
                 Some((name, _)) => Arc::clone(name),
                 None if service == ALL_SERVICES => Arc::from(ALL_SERVICES),
                 None => {
-                    if self.names_complete {
+                    if self.names.lack(service) {
                         let names = self.services.keys().map(|name| &**name);
                         findings.push(dangling(
                             at.mark,

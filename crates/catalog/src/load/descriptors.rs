@@ -30,14 +30,29 @@ pub(super) struct Described {
     pub pool: DescriptorPool,
     /// Those of the program itself, for `upstream: local`.
     pub local: DescriptorPool,
-    /// Descriptor sets that were read, by name, for the content address.
+    /// Descriptor sets that were read from files, by path, for the content address.
     pub contents: BTreeMap<String, Vec<u8>>,
     /// Services that wait for their upstream's reflection.
     pub needs: Vec<ReflectionNeed>,
     /// Services whose descriptors are broken, which is reported already.
     pub broken: HashSet<String>,
-    /// Whether every file's service name is known, so that a name that isn't there is really missing.
-    pub names_complete: bool,
+    /// The services that files are for.
+    pub names: Names,
+}
+
+/// The services that files are for, whether or not they compile.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    named: HashSet<String>,
+    /// Some file's service is not known, which is reported already.
+    incomplete: bool,
+}
+
+impl Names {
+    /// Whether there is surely no such service; otherwise it waits for its messages, or is reported already.
+    pub fn lack(&self, service: &str) -> bool {
+        !self.incomplete && !self.named.contains(service)
+    }
 }
 
 impl Described {
@@ -56,15 +71,16 @@ impl Loading<'_> {
             contents: BTreeMap::new(),
             needs: Vec::new(),
             broken: HashSet::new(),
-            names_complete: true,
+            names: Names::default(),
         };
         let mut merged: HashMap<PathBuf, bool> = HashMap::new();
         for tree in self.trees.iter_mut().filter(|tree| tree.file.kind == files::FileKind::Service) {
             let name = tree.root.as_ref().and_then(|root| root.get("service")).and_then(Node::text);
             let (Some(root), Some(name)) = (&tree.root, name) else {
-                described.names_complete = false;
+                described.names.incomplete = true;
                 continue;
             };
+            described.names.named.insert(name.to_owned());
             let Some(at) = root.at(&["upstream", "descriptors"]) else { continue };
             let good = match upstream(root, &mut Findings::default(), None) {
                 Upstream::Remote { descriptors: Descriptors::File(file), .. } => *merged
@@ -101,7 +117,12 @@ impl Described {
     ) -> bool {
         let at = at.get("file").unwrap_or(at);
         match files::read_descriptors(sources, file) {
-            Ok(set) => self.merge(&file.display().to_string(), &set, at, findings),
+            Ok(set) => {
+                let name = file.display().to_string();
+                let good = self.merge(&name, &set, at, findings);
+                self.contents.insert(name, set);
+                good
+            }
             Err(error) => {
                 let found = same(format!("{}: {error}", file.display()));
                 let expected = text(
@@ -116,7 +137,6 @@ impl Described {
 
     /// Adds a set to the pool. `false` when it can't be added, which is then reported.
     fn merge(&mut self, name: &str, set: &[u8], at: &Node<'_>, findings: &mut Findings) -> bool {
-        self.contents.insert(name.to_owned(), set.to_vec());
         match self.add(set) {
             Ok(()) => true,
             Err(problem) => {

@@ -164,7 +164,8 @@ fn ordered(
     (low, low_value, high, high_value): (&str, u128, &str, u128),
     findings: &mut Findings,
 ) {
-    if low_value <= high_value {
+    // Nothing here may be zero: that is reported already.
+    if low_value <= high_value || high_value == 0 {
         return;
     }
     let mark = node.get(low).or_else(|| node.get(high)).map_or(node.mark, |node| node.mark);

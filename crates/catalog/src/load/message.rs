@@ -81,12 +81,20 @@ fn wrong(node: &Node<'_>, what: &str, error: &serde_json::Error) -> Finding {
 
 fn kind_name(field: &FieldDescriptor) -> String {
     let kind = match field.kind() {
-        Kind::Message(message) => message.full_name().to_owned(),
         Kind::Enum(values) => {
             let names: Vec<String> = values.values().map(|value| value.name().to_owned()).take(16).collect();
             format!("{} ({})", values.full_name(), names.join(", "))
         }
-        other => format!("{other:?}").to_lowercase(),
+        kind => name_of(&kind),
     };
     if field.is_list() { format!("a list of {kind}") } else { kind }
+}
+
+/// The kind as a `.proto` writes it.
+pub(super) fn name_of(kind: &Kind) -> String {
+    match kind {
+        Kind::Message(message) => message.full_name().to_owned(),
+        Kind::Enum(values) => values.full_name().to_owned(),
+        other => format!("{other:?}").to_lowercase(),
+    }
 }

@@ -177,7 +177,7 @@ impl Build<'_> {
             last = Some(kind);
         }
         if !last.as_ref().is_some_and(good) {
-            let kind = last.map_or_else(|| "nothing".to_owned(), |kind| format!("{kind:?}").to_lowercase());
+            let kind = last.map_or_else(|| "nothing".to_owned(), |kind| message::name_of(&kind));
             let found = same(format!("`{path}`: {kind}"));
             self.findings.push(Finding::new(at.mark, Fault::WrongType, found, text(what.0, what.1)));
         }

@@ -10,7 +10,8 @@ mod method;
 mod plans;
 mod service;
 
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,11 +19,12 @@ use prost_reflect::DescriptorPool;
 use thiserror::Error;
 
 use crate::diagnostic::{DIAGNOSTICS_MAX, Diagnostics, Fault, Finding, Findings, Lines, same, text};
+pub(crate) use files::files_below;
+
 use crate::form;
-use crate::service::UpstreamTls;
+use crate::service::{Descriptors, Upstream, UpstreamTls};
 use crate::snapshot::Snapshot;
 use crate::yaml::{Budget, Mark, Node, read};
-
 
 /// Services of one catalog at most.
 pub const SERVICES_MAX: usize = 20_000;
@@ -98,16 +100,14 @@ pub fn load_without_reflection(
     let mut late = service::Late::default();
     let services = loading.services(&inherited, &mut described, &mut late);
     let plans = loading.plans(&services, &described);
-    loading.resolve(&services, &plans, late);
+    loading.resolve(&services, &plans, &described.names, late);
 
     let Loading { trees, mut report, .. } = loading;
     for tree in trees {
         report.add(tree.file, tree.findings);
     }
     let callers = match &files.callers {
-        Some(file) => {
-            callers::callers(file, sources, &services, &plans, described.names_complete, &mut report)
-        }
+        Some(file) => callers::callers(file, sources, &services, &plans, &described.names, &mut report),
         None => crate::Callers::default(),
     };
     report.into_result()?;
@@ -123,6 +123,24 @@ pub fn load_without_reflection(
         descriptors: described.pool,
     };
     Ok((snapshot, described.needs))
+}
+
+/// The content address of the files of `sources`, as [`load`] would give it, with the descriptor sets that
+/// `snapshot` names; `None` when a file can't be read.
+pub(crate) fn content_version(sources: &Sources, snapshot: &Snapshot) -> Option<Arc<str>> {
+    let mut report = Report::default();
+    let files = files::read_files(sources, &mut report);
+    report.into_result().ok()?;
+    let mut contents = BTreeMap::new();
+    for service in snapshot.services.values() {
+        if let Upstream::Remote { descriptors: Descriptors::File(file), .. } = &service.upstream {
+            let name = file.display().to_string();
+            if let Entry::Vacant(place) = contents.entry(name) {
+                place.insert(files::read_descriptors(sources, file).ok()?);
+            }
+        }
+    }
+    Some(files::digest(&files, &contents))
 }
 
 /// One file, its tree, and what is wrong with it so far.
@@ -212,15 +230,21 @@ impl<'s> Loading<'s> {
             return plans::Plans::default();
         };
         let Some(root) = &tree.root else { return plans::Plans { incomplete: true, ..Default::default() } };
-        plans::plans(root, services, described.names_complete, &mut tree.findings)
+        plans::plans(root, services, &described.names, &mut tree.findings)
     }
 
     /// What could only be checked when everything was there.
-    fn resolve(&mut self, services: &service::Services, plans: &plans::Plans, late: service::Late) {
+    fn resolve(
+        &mut self,
+        services: &service::Services,
+        plans: &plans::Plans,
+        names: &descriptors::Names,
+        late: service::Late,
+    ) {
         for (file, check) in late.checks {
             let Some(tree) = self.trees.get_mut(file) else { continue };
             let from = tree.findings.count();
-            check.run(services, plans, &mut tree.findings);
+            check.run(services, plans, names, &mut tree.findings);
             if let Some(root) = &tree.root {
                 tree.findings.name_fields(from, "", root);
             }

@@ -7,6 +7,7 @@ use oaas_model::Currency;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 
+use super::descriptors::Names;
 use super::inherited::number;
 use super::service::Services;
 use super::{dangling, inherited};
@@ -51,17 +52,12 @@ impl Plans {
 }
 
 /// Reads the plans.
-pub(super) fn plans(
-    root: &Node<'_>,
-    services: &Services,
-    names_complete: bool,
-    findings: &mut Findings,
-) -> Plans {
+pub(super) fn plans(root: &Node<'_>, services: &Services, names: &Names, findings: &mut Findings) -> Plans {
     let from = findings.count();
     let mut plans = Plans::default();
     for entry in root.get("plans").map(Node::entries).unwrap_or_default() {
         let name: Arc<str> = Arc::from(entry.key.as_ref());
-        let plan = plan(&name, &entry.value, services, names_complete, findings);
+        let plan = plan(&name, &entry.value, services, names, findings);
         plans.plans.insert(name, Arc::new(plan));
     }
     findings.name_fields(from, "", root);
@@ -72,7 +68,7 @@ fn plan(
     name: &Arc<str>,
     node: &Node<'_>,
     services: &Services,
-    complete: bool,
+    names: &Names,
     findings: &mut Findings,
 ) -> Plan {
     let rate = node.get("rate").and_then(|rate| {
@@ -81,7 +77,7 @@ fn plan(
     let budgets = node.get("budgets").map(Node::entries).unwrap_or_default();
     Plan {
         name: Arc::clone(name),
-        methods: methods(node, services, complete, findings),
+        methods: methods(node, services, names, findings),
         rate,
         concurrency: number(node, "concurrency"),
         quota: node.get("quota").and_then(quota),
@@ -96,13 +92,13 @@ fn plan(
 fn methods(
     node: &Node<'_>,
     services: &Services,
-    complete: bool,
+    names: &Names,
     findings: &mut Findings,
 ) -> BTreeMap<Arc<str>, Vec<Arc<str>>> {
     let mut covered = BTreeMap::new();
     for entry in node.get("methods").map(Node::entries).unwrap_or_default() {
         let Some((name, service)) = services.get_key_value(entry.key.as_ref()) else {
-            if complete {
+            if names.lack(&entry.key) {
                 let what = ("a catalogued service", "目录中的服务");
                 findings.push(dangling(
                     entry.key_mark,
@@ -113,11 +109,11 @@ fn methods(
             }
             continue;
         };
-        let mut names = Vec::new();
+        let mut covers = Vec::new();
         for item in entry.value.items() {
             let Some(short) = item.text() else { continue };
             match service.methods.get_key_value(short) {
-                Some((short, _)) => names.push(Arc::clone(short)),
+                Some((short, _)) => covers.push(Arc::clone(short)),
                 None => {
                     let what = ("a method of the service", "该服务的方法");
                     findings.push(dangling(
@@ -129,7 +125,7 @@ fn methods(
                 }
             }
         }
-        covered.insert(Arc::clone(name), names);
+        covered.insert(Arc::clone(name), covers);
     }
     covered
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use prost_reflect::{MethodDescriptor, ServiceDescriptor};
 
-use super::descriptors::{Described, upstream};
+use super::descriptors::{Described, Names, upstream};
 use super::inherited::Inherited;
 use super::plans::Plans;
 use super::{Loading, SERVICES_MAX, dangling, files, method};
@@ -32,10 +32,13 @@ pub(super) enum LateCheck {
 }
 
 impl LateCheck {
-    pub fn run(self, services: &Services, plans: &Plans, findings: &mut Findings) {
+    pub fn run(self, services: &Services, plans: &Plans, names: &Names, findings: &mut Findings) {
         match self {
             Self::DegradedMethod { mark, target, method } => {
-                degraded_method(mark, &target, &method, services, findings)
+                let service = target.trim_start_matches('/').split('/').next().unwrap_or_default();
+                if services.contains_key(service) || names.lack(service) {
+                    degraded_method(mark, &target, &method, services, findings);
+                }
             }
             Self::Budget { mark, budget, currency } => plans.check_budget(mark, &budget, currency, findings),
         }

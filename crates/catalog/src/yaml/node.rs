@@ -24,6 +24,8 @@ pub(crate) struct Mark {
 #[derive(Clone, Debug)]
 pub(crate) struct Node<'s> {
     pub mark: Mark,
+    /// Last line of it, from 1.
+    pub end: u32,
     pub kind: Kind<'s>,
 }
 

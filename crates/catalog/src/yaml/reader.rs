@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, options};
+use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, StructureStyle, options};
 
 use super::node::{Entry, Kind, Mark, Node, Scalar};
 use crate::diagnostic::{Fault, Finding, Findings, same, text};
@@ -105,6 +105,7 @@ struct Reader<'s, 'f, 't> {
 struct Open<'s> {
     mark: Mark,
     anchor: usize,
+    flow: bool,
     nodes_before: u64,
     body: Body<'s>,
 }
@@ -118,23 +119,23 @@ type Taken = Result<(), Box<Finding>>;
 
 impl<'s> Reader<'s, '_, '_> {
     fn take(&mut self, event: Event<'s>, span: Span) -> Taken {
-        let mark = mark(&span);
+        let (mark, end) = (mark(&span), end(&span));
         match event {
             Event::Scalar(value, style, anchor, tag) => {
                 untagged(tag.is_some(), mark)?;
                 self.count(1, mark)?;
                 let plain = style == ScalarStyle::Plain;
-                self.place(Node { mark, kind: Kind::Scalar(Scalar { text: value, plain }) }, anchor, 1)
+                self.place(Node { mark, end, kind: Kind::Scalar(Scalar { text: value, plain }) }, anchor, 1)
             }
-            Event::SequenceStart(_, anchor, tag) => {
+            Event::SequenceStart(style, anchor, tag) => {
                 untagged(tag.is_some(), mark)?;
-                self.enter(mark, anchor, Body::List(Vec::new()))
+                self.enter(mark, anchor, style, Body::List(Vec::new()))
             }
-            Event::MappingStart(_, anchor, tag) => {
+            Event::MappingStart(style, anchor, tag) => {
                 untagged(tag.is_some(), mark)?;
-                self.enter(mark, anchor, Body::Map { entries: Vec::new(), key: None })
+                self.enter(mark, anchor, style, Body::Map { entries: Vec::new(), key: None })
             }
-            Event::SequenceEnd | Event::MappingEnd => self.leave(),
+            Event::SequenceEnd | Event::MappingEnd => self.leave(end),
             Event::Alias(anchor) => self.alias(anchor, mark),
             Event::UnresolvedAlias(name) => {
                 let found = same(format!("*{name}"));
@@ -154,28 +155,30 @@ impl<'s> Reader<'s, '_, '_> {
         }
     }
 
-    fn enter(&mut self, mark: Mark, anchor: usize, body: Body<'s>) -> Taken {
+    fn enter(&mut self, mark: Mark, anchor: usize, style: StructureStyle, body: Body<'s>) -> Taken {
         if self.open.len() >= self.budget.depth_max {
             let limit = self.budget.depth_max;
             return over(mark, text("more", "更多"), format!("{limit} levels"), format!("{limit} 层"));
         }
         let nodes_before = self.nodes;
         self.count(1, mark)?;
-        self.open.push(Open { mark, anchor, nodes_before, body });
+        self.open.push(Open { mark, anchor, flow: style == StructureStyle::Flow, nodes_before, body });
         Ok(())
     }
 
-    fn leave(&mut self) -> Taken {
+    fn leave(&mut self, end: u32) -> Taken {
         let Some(open) = self.open.pop() else { return Ok(()) };
-        let kind = match open.body {
-            Body::List(items) => Kind::List(items),
+        // A block has no sign of its end: it ends where its last part does.
+        let (last, kind) = match open.body {
+            Body::List(items) => (items.last().map(|item| item.end), Kind::List(items)),
             Body::Map { entries, .. } => {
                 self.doubled(&entries);
-                Kind::Map(entries)
+                (entries.last().map(|entry| entry.value.end), Kind::Map(entries))
             }
         };
+        let end = if open.flow { end } else { last.unwrap_or(open.mark.line) };
         let counted = self.nodes.saturating_sub(open.nodes_before);
-        self.place(Node { mark: open.mark, kind }, open.anchor, counted)
+        self.place(Node { mark: open.mark, end, kind }, open.anchor, counted)
     }
 
     fn alias(&mut self, anchor: usize, mark: Mark) -> Taken {
@@ -191,14 +194,14 @@ impl<'s> Reader<'s, '_, '_> {
         };
         let (node, counted) = (Arc::clone(node), *counted);
         self.count(counted, mark)?;
-        self.place(Node { mark, kind: Kind::Shared(node) }, 0, counted)
+        self.place(Node { mark, end: mark.line, kind: Kind::Shared(node) }, 0, counted)
     }
 
     /// Puts a finished value where it belongs.
     fn place(&mut self, mut node: Node<'s>, anchor: usize, counted: u64) -> Taken {
         if anchor != 0 {
             let shared = Arc::new(node);
-            node = Node { mark: shared.mark, kind: Kind::Shared(Arc::clone(&shared)) };
+            node = Node { mark: shared.mark, end: shared.end, kind: Kind::Shared(Arc::clone(&shared)) };
             if self.anchors.len() >= self.budget.anchors_max {
                 let limit = self.budget.anchors_max;
                 return over(
@@ -302,6 +305,12 @@ fn mark(span: &Span) -> Mark {
         column: small(span.start.col()).saturating_add(1),
         length: small(length).max(1),
     }
+}
+
+/// The last line that has something of it.
+fn end(span: &Span) -> u32 {
+    let at_line_start = span.end.col() == 0 && span.end.line() > span.start.line();
+    small(span.end.line()).saturating_sub(u32::from(at_line_start))
 }
 
 fn small(number: usize) -> u32 {

@@ -1,0 +1,88 @@
+//! Many services and callers: 10,000 and 100,000 with OAAS_FULL_SIZE set, a tenth otherwise.
+
+use std::fmt::Write as _;
+
+use oaas_catalog::{Snapshot, Sources, load};
+
+use crate::folder::{Folder, PLANS, known};
+use crate::remote::{GREETER, file, set};
+
+#[test]
+fn a_large_catalog_loads_whole() {
+    let full = std::env::var_os("OAAS_FULL_SIZE").is_some();
+    let (services, callers) = if full { (10_000, 100_000) } else { (500, 5_000) };
+    let folder = large(services, callers);
+    let before = resident_kib();
+    let snapshot = load(&folder.sources, &known()).unwrap_or_else(|error| panic!("{error}"));
+    let with_callers = resident_kib();
+    assert_eq!((snapshot.services.len(), snapshot.callers.applications.len()), (services, callers));
+    assert_eq!((snapshot.methods.len(), snapshot.callers.keys.len()), (services, callers));
+    println!("{services} services, {callers} callers: resident {before:?} -> {with_callers:?} KiB");
+    assert!(caller_bytes(&snapshot) <= 1024, "{} bytes a caller", caller_bytes(&snapshot));
+}
+
+fn large(services: usize, callers: usize) -> Folder {
+    let mut text = "applications:\n".to_owned();
+    for n in 0..callers {
+        let (service, other, letters) = (n % services, (n + 1) % services, base32(n));
+        writeln!(
+            text,
+            "  - id: application-{n}\n    owner: team-{}@example.com\n    credentials:\n      - api_key: {{ prefix: oaas_{letters}, digest: \"{:064x}\" }}\n    subscriptions:\n      - {{ service: many.v1.S{service}, plan: standard }}\n      - {{ service: many.v1.S{other}, plan: standard, expires: 2027-01-01T00:00:00Z }}",
+            n % 100,
+            n + 1,
+        )
+        .unwrap();
+    }
+    let folder = Folder::new(&[("plans.yaml", PLANS)], Some(&text));
+    let mut files = Vec::new();
+    for n in 0..services {
+        files.push(file(&format!("s{n}.proto"), "many.v1", &format!("S{n}"), 1));
+        let entry = GREETER
+            .replace("hello.v1.Greeter", &format!("many.v1.S{n}"))
+            .replace("domain: hello", "domain: many");
+        folder.put(&format!("many/s{n}.yaml"), entry.replace("greeter.binpb", "many.binpb"));
+    }
+    folder.put("many.binpb", set(files));
+    folder
+}
+
+fn base32(n: usize) -> String {
+    const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz234567";
+    (0..8).rev().map(|place| char::from(LETTERS[(n >> (5 * place)) & 31])).collect()
+}
+
+/// Bytes that one caller takes: what its tables hold, by their sizes, with the allocator's 16-byte steps.
+fn caller_bytes(snapshot: &Snapshot) -> usize {
+    use std::mem::size_of;
+    let step = |bytes: usize| bytes.next_multiple_of(16) + 16;
+    let callers = &snapshot.callers;
+    let (_, one) = callers.applications.first_key_value().unwrap();
+    let subscriptions =
+        step(one.subscriptions.len() * size_of::<(std::sync::Arc<str>, oaas_catalog::Subscription)>());
+    let application =
+        step(16 + size_of::<oaas_catalog::Application>()) + step(16 + one.id.len()) + step(one.owner.len());
+    let key = size_of::<(Box<str>, (std::sync::Arc<oaas_catalog::Application>, oaas_catalog::ApiKey))>() + 1;
+    // Tables are at least half full; a tree's nodes too.
+    application + subscriptions + 2 * key + 2 * step(13) + 2 * (16 + 8)
+}
+
+fn resident_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    status.lines().find(|line| line.starts_with("VmRSS:"))?.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[test]
+fn look_ups_do_not_depend_on_where_the_files_are() {
+    let folder = large(10, 20);
+    let elsewhere = Folder::new(&[], None);
+    let copy = Sources { catalog: elsewhere.path("copy"), callers: folder.sources.callers.clone() };
+    std::fs::create_dir_all(copy.catalog.join("many")).unwrap();
+    for name in ["plans.yaml", "many.binpb"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain((0..10).map(|n| format!("many/s{n}.yaml")))
+    {
+        std::fs::copy(folder.sources.catalog.join(&name), copy.catalog.join(&name)).unwrap();
+    }
+    assert_eq!(load(&copy, &known()).unwrap().version, folder.snapshot().version);
+}
