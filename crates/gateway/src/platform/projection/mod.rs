@@ -24,6 +24,7 @@ use prost_reflect::prost_types::{
 use thiserror::Error;
 
 pub use cache::{PROJECTIONS_MAX, Projections};
+pub(super) use facts::{audit, duration};
 
 /// Why descriptors can't be projected.
 #[derive(Clone, Debug, Error)]
