@@ -7,6 +7,9 @@ mod health;
 mod projection;
 mod reflection;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 

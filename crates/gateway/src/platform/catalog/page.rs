@@ -76,3 +76,53 @@ fn digest(parts: &[&str]) -> [u8; 8] {
     hasher.finalize_xof().fill(&mut digest);
     digest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::tests::fixture::snapshot;
+
+    fn names(page: &Page<'_>) -> Vec<String> {
+        page.hits.iter().map(|hit| hit.service.name.to_string()).collect()
+    }
+
+    #[test]
+    fn a_reload_between_two_pages_neither_repeats_nor_skips() {
+        let mut hits = oaas_catalog::search(
+            &snapshot(),
+            &oaas_catalog::Query { viewer: oaas_catalog::Viewer::Everything, ..Default::default() },
+        );
+        let all: Vec<String> = hits.iter().map(|hit| hit.service.name.to_string()).collect();
+        let mut asked = ListServicesRequest::default();
+        let first = page(&hits, &asked, 3).unwrap();
+        assert_eq!(names(&first), all[..3]);
+        asked.page_token = first.next_token;
+        assert!(asked.page_token.len() <= 256, "the contract's limit");
+        assert_eq!(names(&page(&hits, &asked, 100).unwrap()), all[3..]);
+        // One of the first page goes, not its last: the others move up.
+        let gone = hits.remove(0);
+        assert_eq!(names(&page(&hits, &asked, 100).unwrap()), all[3..]);
+        // Its last one goes: what followed it is one place further up.
+        hits.insert(0, gone);
+        hits.remove(2);
+        assert_eq!(names(&page(&hits, &asked, 100).unwrap()), all[3..]);
+    }
+
+    #[test]
+    fn a_token_is_of_one_question() {
+        let hits = oaas_catalog::search(
+            &snapshot(),
+            &oaas_catalog::Query { viewer: oaas_catalog::Viewer::Everything, ..Default::default() },
+        );
+        let mut asked = ListServicesRequest::default();
+        asked.page_token = page(&hits, &asked, 2).unwrap().next_token;
+        asked.page_size = 7;
+        assert!(page(&hits, &asked, 7).is_some(), "another size is the same question");
+        asked.domain = "channel".to_owned();
+        assert!(page(&hits, &asked, 7).is_none());
+        for token in ["?", "AAAA", &"A".repeat(256)] {
+            let asked = ListServicesRequest { page_token: token.to_owned(), ..Default::default() };
+            assert!(page(&hits, &asked, 7).is_none(), "{token}");
+        }
+    }
+}

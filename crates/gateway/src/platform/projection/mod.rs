@@ -11,6 +11,9 @@ mod facts;
 mod prune;
 mod reach;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
