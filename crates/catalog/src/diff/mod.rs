@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::service::{MethodEntry, ServiceEntry};
+use crate::callers::Role;
+use crate::service::{MethodEntry, ServiceEntry, Visibility};
 use crate::snapshot::Snapshot;
 use facts::{Facts, Rule};
 
@@ -267,7 +268,12 @@ impl Subscribers<'_> {
     fn of_service(&self, name: &str) -> BTreeSet<Arc<str>> {
         let entries: Vec<&Arc<ServiceEntry>> =
             self.snapshots.iter().filter_map(|s| s.service(name)).collect();
-        self.select(|_, caller| entries.iter().any(|service| caller.subscription(service).is_some()))
+        self.select(|_, caller| {
+            let operates = |service: &ServiceEntry| {
+                service.visibility == Visibility::Operators && caller.roles.contains(&Role::Operator)
+            };
+            entries.iter().any(|service| operates(service) || caller.subscription(service).is_some())
+        })
     }
 
     fn of_plan(&self, name: &str) -> BTreeSet<Arc<str>> {
