@@ -223,10 +223,10 @@ impl Edit {
     /// Inserts lines behind line number `after`.
     fn insert(&mut self, after: u32, fresh: Vec<String>) {
         let at = usize::try_from(after).unwrap_or(usize::MAX).min(self.lines.len());
-        if let Some(line) = at.checked_sub(1).and_then(|n| self.lines.get_mut(n)) {
-            if !line.ends_with('\n') {
-                line.push('\n');
-            }
+        if let Some(line) = at.checked_sub(1).and_then(|n| self.lines.get_mut(n))
+            && !line.ends_with('\n')
+        {
+            line.push('\n');
         }
         self.lines.splice(at..at, fresh);
     }

@@ -107,10 +107,10 @@ fn copy_sources(sources: &Sources, snapshot: &Snapshot, home: &Path) -> Result<S
     }
     // Descriptor sets below hidden or deeper folders, which the walk leaves out.
     for service in snapshot.services.values() {
-        if let crate::Upstream::Remote { descriptors: Descriptors::File(file), .. } = &service.upstream {
-            if is_inside(file) {
-                copy(&sources.catalog, file, &catalog)?;
-            }
+        if let crate::Upstream::Remote { descriptors: Descriptors::File(file), .. } = &service.upstream
+            && is_inside(file)
+        {
+            copy(&sources.catalog, file, &catalog)?;
         }
     }
     let Some(file) = &sources.callers else { return Ok(Sources { catalog, callers: None }) };
@@ -120,10 +120,10 @@ fn copy_sources(sources: &Sources, snapshot: &Snapshot, home: &Path) -> Result<S
         (file.parent().unwrap_or(Path::new("")), Path::new(file.file_name().unwrap_or_default()));
     copy(from, name, &folder)?;
     for issuer in snapshot.callers.issuers.values() {
-        if let Jwks::File(keys) = &issuer.jwks {
-            if is_inside(keys) {
-                copy(from, keys, &folder)?;
-            }
+        if let Jwks::File(keys) = &issuer.jwks
+            && is_inside(keys)
+        {
+            copy(from, keys, &folder)?;
         }
     }
     Ok(Sources { catalog, callers: Some(folder.join(name)) })

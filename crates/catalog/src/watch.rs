@@ -121,10 +121,10 @@ fn contents(sources: &Sources, before: &Contents) -> Contents {
 }
 
 fn digest(path: &Path, touch: &Touch) -> blake3::Hash {
-    if touch.size <= HASHED_BYTES_MAX {
-        if let Ok(bytes) = std::fs::read(path) {
-            return blake3::hash(&bytes);
-        }
+    if touch.size <= HASHED_BYTES_MAX
+        && let Ok(bytes) = std::fs::read(path)
+    {
+        return blake3::hash(&bytes);
     }
     blake3::hash(format!("{touch:?}").as_bytes())
 }

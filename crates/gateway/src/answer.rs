@@ -59,7 +59,7 @@ impl AnswerBody {
     /// The gateway ends the answer; dropping the inner body resets the upstream's stream.
     fn cut(&mut self, rejection: Rejection) {
         let trailers = rescue::trailers(self.conclusion.call(), &rejection);
-        let code = rejection.reason.code();
+        let code = rejection.code;
         self.conclusion.call().rejected(rejection);
         self.finish(code, trailers);
     }

@@ -47,6 +47,7 @@ pub struct Conclusion {
     shared: Arc<Shared>,
     response: FrameCounter,
     over: bool,
+    left: bool,
 }
 
 impl Conclusion {
@@ -54,7 +55,7 @@ impl Conclusion {
     #[must_use]
     pub fn new(call: Arc<Call>, shared: Arc<Shared>) -> Self {
         let limit = call.entry().map_or(u32::MAX, |entry| entry.response_bytes_max);
-        Self { call, shared, response: FrameCounter::new(limit), over: false }
+        Self { call, shared, response: FrameCounter::new(limit), over: false, left: false }
     }
 
     /// The call.
@@ -164,8 +165,8 @@ impl Conclusion {
             Intent::Written => {
                 let event = Event::Outcome(outcome_record(&self.call, outcome));
                 let strict = self.call.entry().is_some_and(|entry| entry.audit == AuditMode::Strict);
-                // Nobody waits for the end of a call that its caller left.
-                if strict && outcome.reason != Some(Reason::CallerCancelled) {
+                // Nobody waits for the end of a call that was left or cut.
+                if strict && !self.left {
                     Durable::Syncing(Box::pin(durable(self.shared.journal.clone(), event)))
                 } else {
                     let written = self.shared.journal.append(event);
@@ -179,16 +180,18 @@ impl Conclusion {
 impl Drop for Conclusion {
     fn drop(&mut self) {
         if !self.over {
-            let rejection =
-                Rejection::new(Reason::CallerCancelled, "edge", "the caller went away").executed(match self
-                    .call
-                    .intent()
-                {
-                    Intent::None => Executed::False,
-                    _ => Executed::Unknown,
-                });
-            self.call.rejected(rejection);
-            drop(self.conclude(Code::Cancelled, None));
+            self.left = true;
+            let (reason, why) = if self.shared.drain.is_cut() {
+                (Reason::Draining, "the process stopped before the answer was complete")
+            } else {
+                (Reason::CallerCancelled, "the caller went away")
+            };
+            let executed = match self.call.intent() {
+                Intent::None => Executed::False,
+                _ => Executed::Unknown,
+            };
+            self.call.rejected(Rejection::new(reason, "edge", why).executed(executed));
+            drop(self.conclude(reason.code(), None));
         }
     }
 }

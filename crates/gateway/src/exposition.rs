@@ -32,7 +32,11 @@ pub fn text(shared: &Arc<Shared>, edge: &EdgeCounters) -> Result<String, std::fm
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             registry.register_collector(Box::new(Number(name, help, Kind::Gauge(gauge))));
         } else {
-            registry.register_collector(Box::new(Number(name, help, Kind::Counter(ConstCounter::new(value)))));
+            registry.register_collector(Box::new(Number(
+                name,
+                help,
+                Kind::Counter(ConstCounter::new(value)),
+            )));
         }
     }
     let mut text = String::new();

@@ -79,12 +79,6 @@ impl FrameCounter {
         Ok(())
     }
 
-    /// Whether the last message is incomplete.
-    #[must_use]
-    pub fn is_torn(&self) -> bool {
-        self.prefix_filled > 0 || self.payload_left > 0
-    }
-
     /// What passed so far.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
@@ -122,7 +116,7 @@ mod tests {
                 counter.feed(&Bytes::copy_from_slice(part)).unwrap();
             }
             let traffic = counter.traffic();
-            assert_eq!((traffic.messages, traffic.bytes, counter.is_torn()), (3, 305, false));
+            assert_eq!((traffic.messages, traffic.bytes), (3, 305));
             assert_eq!(traffic.digest, blake3::hash(&wire).as_bytes()[..16]);
         }
     }
@@ -132,7 +126,6 @@ mod tests {
         let mut counter = FrameCounter::new(299);
         let wire = encode(&[7; 300]);
         assert_eq!(counter.feed(&wire.slice(..4)), Ok(()));
-        assert!(counter.is_torn());
         assert_eq!(counter.feed(&wire.slice(4..5)), Err(TooLarge { limit: 299, size: 300 }));
     }
 }

@@ -28,6 +28,7 @@ use crate::bound::{self, Bound, BoundMethod, Target};
 use crate::breaker::Breakers;
 use crate::call::Call;
 use crate::degrade::LastGood;
+use crate::edge::Drain;
 use crate::gate::Governed;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -46,6 +47,8 @@ pub struct Parts {
     pub meters: Meters,
     /// Alerts.
     pub alerts: Alerts,
+    /// The edge's way out.
+    pub drain: Drain,
     /// Numbers of the process.
     pub settings: Settings,
     /// The capabilities that run in this process.
@@ -114,6 +117,7 @@ impl Gateway {
             settings: parts.settings,
             dice: AtomicU64::new(parts.seed),
             draining: false.into(),
+            drain: parts.drain,
             budget_alerts: Mutex::default(),
             clock: parts.clock,
         });

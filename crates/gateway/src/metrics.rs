@@ -137,6 +137,21 @@ impl MethodMetrics {
     }
 }
 
+/// A quantile of the last minutes' latencies of several methods together, as [`MethodMetrics::recent_quantile`]
+/// gives it for one.
+#[must_use]
+pub fn recent_quantile_of<'m>(
+    methods: impl IntoIterator<Item = &'m MethodMetrics>,
+    quantile: f64,
+    now: Timestamp,
+) -> Option<Duration> {
+    let mut sum = Buckets::default();
+    for method in methods {
+        method.recent.lock().add_to(&mut sum, minute(now));
+    }
+    quantile_in(&sum, quantile)
+}
+
 fn minute(now: Timestamp) -> u64 {
     // Minute 0 marks a slot that was never used.
     now.steady_ns / 60_000_000_000 + 1
@@ -155,25 +170,33 @@ impl Recent {
         }
     }
 
-    fn quantile(&self, quantile: f64, minute: u64) -> Option<Duration> {
-        let mut sum = Buckets::default();
+    fn add_to(&self, sum: &mut Buckets, minute: u64) {
         let fresh = |of: &u64| *of > 0 && of.saturating_add(RECENT_MINUTES) > minute;
         for (_, buckets) in self.minutes.iter().filter(|(of, _)| fresh(of)) {
             for (total, count) in sum.iter_mut().zip(buckets) {
                 *total += count;
             }
         }
-        let calls: u64 = sum.iter().sum();
-        let rank = (quantile * calls as f64).ceil().max(1.0);
-        let mut seen = 0;
-        for (count, bound) in sum.iter().zip(BOUNDS_US.iter().chain([&u64::MAX])) {
-            seen += count;
-            if calls > 0 && seen as f64 >= rank {
-                return Some(Duration::from_micros(*bound));
-            }
-        }
-        None
     }
+
+    fn quantile(&self, quantile: f64, minute: u64) -> Option<Duration> {
+        let mut sum = Buckets::default();
+        self.add_to(&mut sum, minute);
+        quantile_in(&sum, quantile)
+    }
+}
+
+fn quantile_in(buckets: &Buckets, quantile: f64) -> Option<Duration> {
+    let calls: u64 = buckets.iter().sum();
+    let rank = (quantile * calls as f64).ceil().max(1.0);
+    let mut seen = 0;
+    for (count, bound) in buckets.iter().zip(BOUNDS_US.iter().chain([&u64::MAX])) {
+        seen += count;
+        if calls > 0 && seen as f64 >= rank {
+            return Some(Duration::from_micros(*bound));
+        }
+    }
+    None
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oaas_model::Reason;
+use oaas_model::{Code, Reason};
 
 /// Whether the capability did the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub enum Retry {
 pub struct Rejection {
     /// Why.
     pub reason: Reason,
+    /// The gRPC status: the reason's own, but for streams that the upstream reset.
+    pub code: Code,
     /// Stage that raised it. Example: "rate_limit".
     pub stage: &'static str,
     /// For developers: lower case, names the thing and its value.
@@ -67,6 +69,7 @@ impl Rejection {
     pub fn new(reason: Reason, stage: &'static str, message: impl Into<String>) -> Self {
         Self {
             reason,
+            code: reason.code(),
             stage,
             message: message.into(),
             executed: Executed::False,
@@ -89,6 +92,13 @@ impl Rejection {
     #[must_use]
     pub fn executed(mut self, executed: Executed) -> Self {
         self.executed = executed;
+        self
+    }
+
+    /// The same, with another status than the reason's own.
+    #[must_use]
+    pub fn code(mut self, code: Code) -> Self {
+        self.code = code;
         self
     }
 

@@ -45,7 +45,7 @@ pub fn response(call: &Call, rejection: &Rejection) -> Response<Body> {
 /// The trailers of a call whose answer had begun.
 #[must_use]
 pub fn trailers(call: &Call, rejection: &Rejection) -> HeaderMap {
-    let code = rejection.reason.code();
+    let code = rejection.code;
     let mut trailers = HeaderMap::with_capacity(6);
     trailers.insert(GRPC_STATUS, HeaderValue::from_static(code.header()));
     if let Ok(message) = HeaderValue::from_str(&percent_encoded(&rejection.message)) {
@@ -70,7 +70,7 @@ pub fn trailers(call: &Call, rejection: &Rejection) -> HeaderMap {
 /// Details, as many from the first on as the limit lets through.
 fn encoded_details(call: &Call, rejection: &Rejection) -> String {
     let mut status = rpc::Status {
-        code: i32::from(rejection.reason.code().number()),
+        code: i32::from(rejection.code.number()),
         message: cut(&rejection.message, MESSAGE_BYTES_MAX).to_owned(),
         details: details(call, rejection),
     };

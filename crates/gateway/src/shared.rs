@@ -18,6 +18,7 @@ use crate::bound::Bound;
 use crate::breaker::{Breakers, Changes, Transition};
 use crate::call::Call;
 use crate::degrade::LastGood;
+use crate::edge::Drain;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::trace_context::TraceContext;
@@ -67,6 +68,8 @@ pub struct Shared {
     pub(crate) dice: AtomicU64,
     /// Whether the process is about to stop; health says so.
     pub draining: AtomicBool,
+    /// The edge's way out: a call that ends when it is cut was cut by us, not left by its caller.
+    pub drain: Drain,
     /// Budgets that were told of, and when: one alert each a minute.
     pub(crate) budget_alerts: Mutex<HashMap<(String, String, String), Timestamp>>,
 }

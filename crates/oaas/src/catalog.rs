@@ -19,7 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Where the catalog's files are.
 #[must_use]
 pub fn sources(config: &Config) -> Sources {
-    Sources { catalog: config.catalog.clone(), callers: config.callers.exists().then(|| config.callers.clone()) }
+    Sources {
+        catalog: config.catalog.clone(),
+        callers: config.callers.exists().then(|| config.callers.clone()),
+    }
 }
 
 /// The messages of this program.
@@ -78,7 +81,10 @@ impl Loader {
                 Ok(set)
             }
             failed => {
-                let why = failed.map_or_else(|_| "no answer in 5 s".to_owned(), |e| format!("{:#}", e.err().unwrap_or_else(|| anyhow::anyhow!("?"))));
+                let why = failed.map_or_else(
+                    |_| "no answer in 5 s".to_owned(),
+                    |e| format!("{:#}", e.err().unwrap_or_else(|| anyhow::anyhow!("?"))),
+                );
                 if let Ok(set) = std::fs::read(&path) {
                     tracing::warn!(service = %need.service, %why, "upstream not asked; its last description is used");
                     return Ok(set);
@@ -107,7 +113,8 @@ async fn connect(uri: &http::Uri, need: &ReflectionNeed, folder: &Path) -> anyho
                 tls = tls.ca_certificate(Certificate::from_pem(std::fs::read(folder.join(ca))?));
             }
             if let Some((certificate, key)) = &settings.identity {
-                let (certificate, key) = (std::fs::read(folder.join(certificate))?, std::fs::read(folder.join(key))?);
+                let (certificate, key) =
+                    (std::fs::read(folder.join(certificate))?, std::fs::read(folder.join(key))?);
                 tls = tls.identity(Identity::from_pem(certificate, key));
             }
             if let Some(name) = &settings.server_name {

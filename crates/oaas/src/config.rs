@@ -158,7 +158,14 @@ pub struct SettingsArgs {
     #[arg(long, global = true, help_heading = "Settings")]
     pub callers: Option<PathBuf>,
     /// What this process does; both when left out
-    #[arg(long, value_enum, env = "OAAS_ROLE", value_delimiter = ',', global = true, help_heading = "Settings")]
+    #[arg(
+        long,
+        value_enum,
+        env = "OAAS_ROLE",
+        value_delimiter = ',',
+        global = true,
+        help_heading = "Settings"
+    )]
     pub role: Option<Vec<Role>>,
     /// Business domains that run in this process; all when left out
     #[arg(long, value_delimiter = ',', global = true, help_heading = "Settings")]
@@ -175,8 +182,7 @@ impl Config {
         if let Some(path) = &args.config {
             let text =
                 std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
-            let over: Value =
-                serde_saphyr::from_str(&text).with_context(|| format!("{}", path.display()))?;
+            let over: Value = serde_saphyr::from_str(&text).with_context(|| format!("{}", path.display()))?;
             merge(&mut tree, over, "").with_context(|| format!("{}", path.display()))?;
         }
         for (name, value) in env {

@@ -34,7 +34,8 @@ impl Reflection {
         if let Some(key) = key {
             request.metadata_mut().insert("authorization", key);
         }
-        let answers = ServerReflectionClient::new(channel).server_reflection_info(request).await?.into_inner();
+        let answers =
+            ServerReflectionClient::new(channel).server_reflection_info(request).await?.into_inner();
         Ok(Self { requests, answers })
     }
 

@@ -13,8 +13,8 @@ use oaas_audit::{Journal, JournalHealth, JournalOptions, Recovery};
 use oaas_capability::Context;
 use oaas_gateway::alert::{Alert, AlertSink as _, Alerts, Severity, Status, Webhook, WebhookConfig};
 use oaas_gateway::edge::{
-    ClientCertificates as EdgeCertificates, Drain, DrainReport, EdgeContext, EdgeCounters, EdgeLimits, ReloadableTls,
-    ServerTls,
+    ClientCertificates as EdgeCertificates, Drain, DrainReport, EdgeContext, EdgeCounters, EdgeLimits,
+    ReloadableTls, ServerTls,
 };
 use oaas_gateway::{Gateway, Parts, Settings, edge};
 use oaas_model::SystemClock;
@@ -110,6 +110,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Server> {
         journal: journal.clone(),
         meters: meters.clone(),
         alerts,
+        drain: drain.clone(),
         settings: Settings {
             calls_in_flight_max: config.calls_in_flight_max,
             trace_ratio: (!config.telemetry.otlp.is_empty()).then_some(config.telemetry.trace_ratio),
@@ -260,7 +261,9 @@ fn routes(config: &Config) -> anyhow::Result<HashMap<String, Vec<http::Uri>>> {
     let mut routes = HashMap::new();
     for (domain, addresses) in &config.routes {
         let parse = |address: &String| {
-            address.parse::<http::Uri>().with_context(|| format!("routes.{domain}: {address:?} is no address"))
+            address
+                .parse::<http::Uri>()
+                .with_context(|| format!("routes.{domain}: {address:?} is no address"))
         };
         routes.insert(domain.clone(), addresses.iter().map(parse).collect::<anyhow::Result<_>>()?);
     }
@@ -292,7 +295,8 @@ fn tls(config: &Config) -> anyhow::Result<Option<ReloadableTls>> {
 }
 
 fn server_tls(config: &Config) -> anyhow::Result<Option<ServerTls>> {
-    let read = |path: &Path| std::fs::read(path).with_context(|| format!("tls: can't read {}", path.display()));
+    let read =
+        |path: &Path| std::fs::read(path).with_context(|| format!("tls: can't read {}", path.display()));
     let (Some(certificate), Some(key)) = (given(&config.tls.certificate), given(&config.tls.key)) else {
         if config.tls.client_certificates != ClientCertificates::None {
             bail!("tls.client_certificates: needs tls.certificate and tls.key");

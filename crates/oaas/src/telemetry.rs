@@ -70,8 +70,11 @@ pub fn start(settings: &Telemetry) -> anyhow::Result<Exporters> {
         .context("telemetry.otlp: logs")?;
     let logs = SdkLoggerProvider::builder().with_batch_exporter(records).with_resource(resource).build();
     // The exporter's own words would be exported again, without end.
-    let quiet = EnvFilter::try_new(format!("{},hyper=off,tonic=off,h2=off,tower=off,opentelemetry=off", settings.log))
-        .context("telemetry.log")?;
+    let quiet = EnvFilter::try_new(format!(
+        "{},hyper=off,tonic=off,h2=off,tower=off,opentelemetry=off",
+        settings.log
+    ))
+    .context("telemetry.log")?;
     let _ = registry.with(OpenTelemetryTracingBridge::new(&logs).with_filter(quiet)).try_init();
     Ok(Exporters { traces: Some(traces), logs: Some(logs) })
 }

@@ -8,9 +8,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::service::{MethodEntry, ServiceEntry};
+use crate::callers::Role;
+use crate::service::{MethodEntry, ServiceEntry, Visibility};
 use crate::snapshot::Snapshot;
 use facts::{Facts, Rule};
+
+/// Things by name.
+type ByName<T> = BTreeMap<Arc<str>, T>;
 
 /// Everything that differs between two versions.
 #[derive(Clone, Debug, Serialize)]
@@ -127,7 +131,7 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> Diff {
     compare(
         Subject::Issuer,
         (&old.callers.issuers, &new.callers.issuers),
-        |issuer| facts::issuer(issuer),
+        facts::issuer,
         |issuer| subscribers.of_issuer(issuer),
         &mut changes,
     );
@@ -135,18 +139,18 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> Diff {
     Diff { old: Arc::clone(&old.version), new: Arc::clone(&new.version), changes }
 }
 
-fn methods(snapshot: &Snapshot) -> BTreeMap<Arc<str>, Arc<MethodEntry>> {
+fn methods(snapshot: &Snapshot) -> ByName<Arc<MethodEntry>> {
     snapshot.methods.iter().map(|(path, method)| (Arc::clone(path), Arc::clone(method))).collect()
 }
 
 fn compare<T: PartialLike>(
     subject: Subject,
-    (old, new): (&BTreeMap<Arc<str>, T>, &BTreeMap<Arc<str>, T>),
+    (old, new): (&ByName<T>, &ByName<T>),
     facts: impl Fn(&T) -> Facts,
     affected: impl Fn(&str) -> BTreeSet<Arc<str>>,
     changes: &mut Vec<Change>,
 ) {
-    let all = |map: &BTreeMap<Arc<str>, T>, other: &BTreeMap<Arc<str>, T>| -> BTreeMap<Arc<str>, Facts> {
+    let all = |map: &ByName<T>, other: &ByName<T>| -> ByName<Facts> {
         let differs = |name: &Arc<str>, thing: &T| other.get(name).is_none_or(|there| !there.same(thing));
         map.iter()
             .filter(|(name, thing)| differs(name, thing))
@@ -175,7 +179,7 @@ impl PartialLike for crate::Issuer {
 
 fn compare_facts(
     subject: Subject,
-    (old, new): (&BTreeMap<Arc<str>, Facts>, &BTreeMap<Arc<str>, Facts>),
+    (old, new): (&ByName<Facts>, &ByName<Facts>),
     affected: impl Fn(&str) -> BTreeSet<Arc<str>>,
     changes: &mut Vec<Change>,
 ) {
@@ -216,8 +220,8 @@ fn field_changes(old: &Facts, new: &Facts) -> Vec<FieldChange> {
 
 /// Messages that old clients would misread; they belong to the methods that carry them.
 fn wire_changes(
-    old: &BTreeMap<Arc<str>, Arc<MethodEntry>>,
-    new: &BTreeMap<Arc<str>, Arc<MethodEntry>>,
+    old: &ByName<Arc<MethodEntry>>,
+    new: &ByName<Arc<MethodEntry>>,
     subscribers: &Subscribers<'_>,
     changes: &mut Vec<Change>,
 ) {
@@ -264,7 +268,12 @@ impl Subscribers<'_> {
     fn of_service(&self, name: &str) -> BTreeSet<Arc<str>> {
         let entries: Vec<&Arc<ServiceEntry>> =
             self.snapshots.iter().filter_map(|s| s.service(name)).collect();
-        self.select(|_, caller| entries.iter().any(|service| caller.subscription(service).is_some()))
+        self.select(|_, caller| {
+            let operates = |service: &ServiceEntry| {
+                service.visibility == Visibility::Operators && caller.roles.contains(&Role::Operator)
+            };
+            entries.iter().any(|service| operates(service) || caller.subscription(service).is_some())
+        })
     }
 
     fn of_plan(&self, name: &str) -> BTreeSet<Arc<str>> {

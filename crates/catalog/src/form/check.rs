@@ -67,7 +67,9 @@ fn check_record(node: &Node<'_>, record: &Record, findings: &mut Findings) {
     }
     let set =
         entries.iter().filter(|entry| record.fields.iter().any(|field| field.name == entry.key)).count();
-    if record.one_of && set != 1 && !(set == 0 && !entries.is_empty()) {
+    // Where only unknown fields stand, those are the fault.
+    let only_unknown = set == 0 && !entries.is_empty();
+    if record.one_of && set != 1 && !only_unknown {
         let found = text(format!("{set} fields"), format!("{set} 个字段"));
         let names = record.names();
         let expected = text(format!("exactly one of {names}"), format!("只取其一：{names}"));

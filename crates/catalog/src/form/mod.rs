@@ -1,15 +1,17 @@
 //! What the files may hold, as tables: one source for the check of a file and for the JSON Schema that
 //! editors complete from.
 
+mod callers_tables;
 mod check;
 mod json_schema;
 mod pattern;
 mod tables;
 
+pub(crate) use callers_tables::{APPLICATION, APPLICATIONS_MAX, CALLERS, PLANS};
 pub(crate) use check::check;
 pub use json_schema::{SCHEMAS, json_schema};
 pub(crate) use pattern::Pattern;
-pub(crate) use tables::{APPLICATION, APPLICATIONS_MAX, CALLERS, DEFAULTS, PLANS, SERVICE};
+pub(crate) use tables::{DEFAULTS, SERVICE};
 
 /// What a value may be.
 #[derive(Debug)]

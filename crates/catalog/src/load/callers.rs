@@ -213,14 +213,12 @@ impl Reader<'_> {
             }
             let file = node.at(&["jwks", "file"]);
             let folder = sources.callers.as_ref().and_then(|file| file.parent());
-            if let (Some(file), Some(folder)) = (file, folder) {
-                if file.text().is_some_and(|path| !folder.join(path).is_file()) {
-                    let expected = text(
-                        "a JWKS file, relative to the callers file",
-                        "JWKS 文件，路径相对于 callers 文件",
-                    );
-                    findings.push(Finding::new(file.mark, Fault::Dangling, file.describe(), expected));
-                }
+            if let (Some(file), Some(folder)) = (file, folder)
+                && file.text().is_some_and(|path| !folder.join(path).is_file())
+            {
+                let expected =
+                    text("a JWKS file, relative to the callers file", "JWKS 文件，路径相对于 callers 文件");
+                findings.push(Finding::new(file.mark, Fault::Dangling, file.describe(), expected));
             }
             let jwks = match (file.and_then(Node::text), node.at(&["jwks", "url"]).and_then(Node::text)) {
                 (Some(file), _) => Jwks::File(PathBuf::from(file)),

@@ -213,17 +213,12 @@ fn upstream_tls(
 ) -> crate::UpstreamTls {
     let path = |name| node.get(name).and_then(Node::text).map(PathBuf::from);
     for name in ["ca", "cert", "key"] {
-        if let (Some(file), Some(folder), Some(at)) = (path(name), folder, node.get(name)) {
-            if !folder.join(&file).is_file() {
-                let expected =
-                    text("a PEM file, relative to the catalog folder", "PEM 文件，路径相对于目录文件夹");
-                findings.push(Finding::new(
-                    at.mark,
-                    Fault::Dangling,
-                    same(file.display().to_string()),
-                    expected,
-                ));
-            }
+        if let (Some(file), Some(folder), Some(at)) = (path(name), folder, node.get(name))
+            && !folder.join(&file).is_file()
+        {
+            let expected =
+                text("a PEM file, relative to the catalog folder", "PEM 文件，路径相对于目录文件夹");
+            findings.push(Finding::new(at.mark, Fault::Dangling, same(file.display().to_string()), expected));
         }
     }
     let identity = path("cert").zip(path("key"));

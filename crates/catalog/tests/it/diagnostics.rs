@@ -269,12 +269,12 @@ fn plans_and_callers() {
         (
             "expires: 2027-01-01T00:00:00Z }\n      - mtls",
             "expires: tomorrow }\n      - mtls",
-            "callers:callers.yaml:6:132 invalid-value applications[0].credentials[0].api_key.expires | the text \"tomorrow\" | a moment, such as 2027-01-01T00:00:00Z",
+            "callers:callers.yaml:6:128 invalid-value applications[0].credentials[0].api_key.expires | the text \"tomorrow\" | a moment, such as 2027-01-01T00:00:00Z",
         ),
         (
             "\"0707",
             "\"07",
-            "callers:callers.yaml:6:52 invalid-value applications[0].credentials[0].api_key.digest | the text \"070707070707070707070707070707070707070707070707070707070707…\" | 64 hexadecimal digits",
+            "callers:callers.yaml:6:51 invalid-value applications[0].credentials[0].api_key.digest | the text \"070707070707070707070707070707070707070707070707070707070707…\" | 64 hexadecimal digits",
         ),
         (
             "oaas_k3v5x2ma",

@@ -143,12 +143,15 @@ fn validate(value: &Value, schema: &Value, root: &Value, at: &str, faults: &mut 
             validate(value, schema, root, at, &mut inner);
             inner.is_empty()
         });
-        return if good { () } else { faults.push(format!("{at}: none of the forms")) };
+        return if good {
+        } else {
+            faults.push(format!("{at}: none of the forms"))
+        };
     }
-    if let Some(words) = schema.get("enum").and_then(Value::as_array) {
-        if !words.contains(value) {
-            faults.push(format!("{at}: {value} is none of {words:?}"));
-        }
+    if let Some(words) = schema.get("enum").and_then(Value::as_array)
+        && !words.contains(value)
+    {
+        faults.push(format!("{at}: {value} is none of {words:?}"));
     }
     let typed = match schema.get("type").and_then(Value::as_str) {
         Some("object") => value.is_object(),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use oaas_catalog::{Snapshot, Sources, load};
+use oaas_model::{Clock as _, SystemClock};
 
 use crate::folder::{Folder, PLANS, known};
 use crate::remote::{GREETER, file, set};
@@ -13,11 +14,14 @@ fn a_large_catalog_loads_whole() {
     let (services, callers) = if full { (10_000, 100_000) } else { (500, 5_000) };
     let folder = large(services, callers);
     let before = resident_kib();
+    let clock = SystemClock::new();
+    let start = clock.now();
     let snapshot = load(&folder.sources, &known()).unwrap_or_else(|error| panic!("{error}"));
-    let with_callers = resident_kib();
+    let took = clock.now().since(start);
+    let after = resident_kib();
     assert_eq!((snapshot.services.len(), snapshot.callers.applications.len()), (services, callers));
     assert_eq!((snapshot.methods.len(), snapshot.callers.keys.len()), (services, callers));
-    println!("{services} services, {callers} callers: resident {before:?} -> {with_callers:?} KiB");
+    println!("{services} services, {callers} callers: {took:?}; resident {before:?} -> {after:?} KiB");
     assert!(caller_bytes(&snapshot) <= 1024, "{} bytes a caller", caller_bytes(&snapshot));
 }
 

@@ -19,8 +19,9 @@ const ORIGINS_MAX: usize = 1000;
 const LANE_CASES_MIN: usize = 8;
 /// Cases from which a lane's own coverage is looked at.
 const LANE_SCORED_MIN: usize = 50;
-/// A window this close to the end of the records is not scored: only its fast shipments would have ended.
-const SETTLE_MS: i64 = 180 * DAY_MS;
+/// A window is scored when the records go on after it for longer than this share of cases takes; of a later
+/// one only the fast cases would have ended.
+const SETTLED: f64 = 0.9;
 /// First origin: after this share of the shipments has begun.
 const WARM_UP: f64 = 0.15;
 
@@ -179,19 +180,25 @@ pub fn known_at(stage: Stage, cases: &[Case], origin: i64) -> Vec<Observation> {
 }
 
 fn origins(cases: &[Case], months: u8) -> Vec<i64> {
-    let mut starts: Vec<i64> = cases.iter().map(|case| case.start_ms).collect();
-    starts.sort_unstable();
-    let warm = starts.get((starts.len() as f64 * WARM_UP) as usize).copied();
+    let warm = at_share(cases.iter().map(|case| case.start_ms), WARM_UP);
+    let settle = at_share(cases.iter().map(|case| case.end_ms - case.start_ms), SETTLED);
     let last = cases.iter().map(|case| case.end_ms).max();
-    let (Some(warm), Some(last)) = (warm, last) else { return Vec::new() };
+    let (Some(warm), Some(settle), Some(last)) = (warm, settle, last) else { return Vec::new() };
     let first_year = jiff::Timestamp::from_millisecond(warm)
         .map_or(1970, |at| at.to_zoned(jiff::tz::TimeZone::UTC).year());
     let months = i64::from(months.clamp(1, 12));
     (0..ORIGINS_MAX as i64)
         .map_while(|i| month_start(i64::from(first_year) * 12 + i * months))
         .skip_while(|&origin| origin < warm)
-        .take_while(|&origin| origin <= last - SETTLE_MS)
+        .take_while(|&origin| origin <= last - settle)
         .collect()
+}
+
+/// The value that this share of all lies below.
+fn at_share(values: impl Iterator<Item = i64>, share: f64) -> Option<i64> {
+    let mut values: Vec<i64> = values.collect();
+    values.sort_unstable();
+    values.get((values.len() as f64 * share) as usize).copied()
 }
 
 /// Midnight UTC before the first day of the month, counted from year 0.

@@ -22,7 +22,7 @@ use crate::outcome::{GRPC_STATUS, from_http, status_in};
 use crate::rejection::{Executed, Rejection, Retry};
 use crate::request_body::RequestBody;
 use crate::shared::Shared;
-use crate::upstream::{Pool, SendOptions, UpstreamError};
+use crate::upstream::{Pool, SendOptions, UpstreamError, reset_code};
 use crate::{Body, BoxError, empty_body};
 
 /// The end of the stack.
@@ -106,7 +106,7 @@ async fn remote(pool: &Pool, call: &Arc<Call>, method: &BoundMethod, request: Re
             Ok(sent.response)
         }
         Err(error) => {
-            call.sent_to(Arc::from(""), error.attempts);
+            call.sent_to(error.endpoint.clone().unwrap_or_else(|| Arc::from("")), error.attempts);
             Err(unavailable(&error).into())
         }
     }
@@ -133,7 +133,11 @@ fn as_grpc(mut response: Response<Body>) -> Response<Body> {
 /// The stream of an answer broke.
 #[must_use]
 pub fn broken(error: &BoxError) -> Rejection {
-    away(format!("the answer broke off: {error}")).executed(Executed::Unknown).fact("phase", "reset")
+    let rejection = away(format!("the answer broke off: {error}")).executed(Executed::Unknown);
+    match reset_code(error) {
+        Some(reset) => rejection.code(reset.code).fact("phase", "reset").fact("http2_code", reset.http2_code),
+        None => rejection.fact("phase", "lost"),
+    }
 }
 
 fn unavailable(error: &UpstreamError) -> Rejection {
@@ -142,6 +146,7 @@ fn unavailable(error: &UpstreamError) -> Rejection {
         crate::upstream::Executed::Unknown => Executed::Unknown,
     };
     let rejection = away(error.to_string())
+        .code(error.code())
         .executed(executed)
         .fact("phase", error.phase.as_str())
         .fact("attempts", error.attempts);

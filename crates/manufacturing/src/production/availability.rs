@@ -4,8 +4,6 @@
 //! what a later reservation counts on (cumulative ATP with look-ahead; Vollmann, Berry & Whybark,
 //! Manufacturing Planning and Control Systems, ch. "Master production scheduling").
 
-use std::collections::BTreeMap;
-
 use super::plant::{Id, Minute, Snapshot};
 
 /// The projected balance of one item.
@@ -13,8 +11,8 @@ use super::plant::{Id, Minute, Snapshot};
 pub struct Ledger {
     safety_stock: i128,
     on_hand: i128,
-    /// What comes in (positive) and goes out (negative) at each minute.
-    changes: BTreeMap<Minute, i128>,
+    /// What comes in (positive) and goes out (negative) at each minute, in their order.
+    changes: Vec<(Minute, i128)>,
 }
 
 /// What holds from one moment on.
@@ -32,7 +30,7 @@ impl Ledger {
     /// A ledger with stock on hand.
     #[must_use]
     pub fn new(on_hand: i64, safety_stock: i64) -> Self {
-        Self { safety_stock: safety_stock.into(), on_hand: on_hand.into(), changes: BTreeMap::new() }
+        Self { safety_stock: safety_stock.into(), on_hand: on_hand.into(), changes: Vec::new() }
     }
 
     /// The ledger of an item; what should have happened before `now` is taken to happen now.
@@ -41,32 +39,52 @@ impl Ledger {
         let known = snapshot.items.get(item);
         let mut ledger =
             Self::new(known.map_or(0, |item| item.on_hand), known.map_or(0, |item| item.safety_stock));
-        for receipt in snapshot.receipts.iter().filter(|receipt| receipt.item == *item) {
-            ledger.add(receipt.at.max(now), receipt.quantity);
-        }
-        for reserved in snapshot.reserved.iter().filter(|reserved| reserved.item == *item) {
-            ledger.take(reserved.at.max(now), reserved.quantity);
-        }
+        let receipts = snapshot.receipts.iter().filter(|receipt| receipt.item == *item);
+        ledger.changes.extend(receipts.map(|r| (r.at.max(now), i128::from(r.quantity))));
+        let reserved = snapshot.reserved.iter().filter(|reserved| reserved.item == *item);
+        ledger.changes.extend(reserved.map(|r| (r.at.max(now), -i128::from(r.quantity))));
+        ledger.changes.sort_unstable();
+        ledger.changes.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            if same {
+                kept.1 += next.1;
+            }
+            same
+        });
         ledger
     }
 
     /// Goods come in.
     pub fn add(&mut self, at: Minute, quantity: i64) {
-        *self.changes.entry(at).or_default() += i128::from(quantity);
+        self.change(at, quantity.into());
     }
 
     /// Goods go out.
     pub fn take(&mut self, at: Minute, quantity: i64) {
-        *self.changes.entry(at).or_default() -= i128::from(quantity);
+        self.change(at, -i128::from(quantity));
+    }
+
+    fn change(&mut self, at: Minute, by: i128) {
+        let place = self.changes.partition_point(|(known, _)| *known < at);
+        match self.changes.get_mut(place) {
+            Some((known, change)) if *known == at => *change += by,
+            _ => self.changes.insert(place, (at, by)),
+        }
+    }
+
+    /// The balance at `at`, and the changes after it.
+    fn split(&self, at: Minute) -> (i128, &[(Minute, i128)]) {
+        let place = self.changes.partition_point(|(known, _)| *known <= at);
+        let (before, after) = self.changes.split_at_checked(place).unwrap_or_default();
+        (self.on_hand + before.iter().map(|(_, change)| change).sum::<i128>(), after)
     }
 
     /// The balance from `from` on, at each moment at which it changes.
     #[must_use]
     pub fn points(&self, from: Minute) -> Vec<Point> {
-        let start = self.on_hand + self.changes.range(..=from).map(|(_, change)| change).sum::<i128>();
-        let mut points = vec![Point { at: from, projected: start, available: 0 }];
-        let mut balance = start;
-        for (at, change) in self.changes.range(from.saturating_add(1)..) {
+        let (mut balance, changes) = self.split(from);
+        let mut points = vec![Point { at: from, projected: balance, available: 0 }];
+        for (at, change) in changes {
             balance += change;
             points.push(Point { at: *at, projected: balance, available: 0 });
         }
@@ -81,8 +99,13 @@ impl Ledger {
     /// Units that may be promised at `at`.
     #[must_use]
     pub fn available(&self, at: Minute) -> i64 {
-        let available = self.points(at).first().map_or(0, |point| point.available);
-        i64::try_from(available).unwrap_or(i64::MAX)
+        let (mut balance, changes) = self.split(at);
+        let mut least = balance;
+        for (_, change) in changes {
+            balance += change;
+            least = least.min(balance);
+        }
+        i64::try_from((least - self.safety_stock).max(0)).unwrap_or(i64::MAX)
     }
 
     /// The first moment from `from` on at which `quantity` may be promised.

@@ -111,7 +111,8 @@ pub fn decide(snapshot: &Snapshot, demand: &Demand, now: Minute) -> Result<Decis
         alternative.verdict = Verdict::Chosen;
         plan = alternative.plan.clone();
     }
-    let Some(plan) = plan else { return Err(refusal(&alternatives, demand)) };
+    let Some(mut plan) = plan else { return Err(refusal(&alternatives, demand)) };
+    plan.moved = planner.peg(&mut plan.requirements);
     let explanation = explain::decision(snapshot, source, reason, &plan, &alternatives);
     let levels = planner.levels().order.clone();
     Ok(Decision { source, reason, explanation, plan, alternatives, levels })

@@ -8,7 +8,6 @@ use super::capacity::{Booked, Schedule};
 use super::cost::{Cost, Sums};
 use super::demand::{PLAN_LINES_MAX, PlanError, Source};
 use super::lot_rule;
-use super::pegging::{self, Moved, Use};
 use super::plan::{Choice, Order, Plan, Planner, Promise, Requirement, User, rates};
 use super::plant::{Id, Item, LotPolicy, Minute};
 
@@ -51,7 +50,9 @@ impl<'p, 'a> Draft<'p, 'a> {
             self.settle(item)?;
         }
         let promises = self.promise();
-        let moved = self.peg();
+        // Who is moved is asked of every draft only where it has a price; else of the chosen plan.
+        let priced = planner.demand.disruption_cost > 0;
+        let moved = if priced { planner.peg(&mut self.requirements) } else { Vec::new() };
         let cost = self.cost(&promises, moved.len())?;
         Ok(Plan { requirements: self.requirements, orders: self.orders, promises, moved, cost })
     }
@@ -82,9 +83,9 @@ impl<'p, 'a> Draft<'p, 'a> {
     /// Covers an item's requirements in the order of their needs: first from stock and open orders
     /// that are there in time, the rest from the chosen source.
     fn net(&mut self, id: &Id) -> Result<(), PlanError> {
-        let mut wanted = self.wanted.get(id).cloned().unwrap_or_default();
+        let Some(mut wanted) = self.wanted.get(id).cloned() else { return Ok(()) };
         wanted.sort_by_key(|index| (self.requirements.get(*index).map(|r| r.need), *index));
-        let Some((mut ledger, _)) = self.planner.before.get(id).cloned() else { return Ok(()) };
+        let Some(mut ledger) = self.planner.ledgers.get(id).cloned() else { return Ok(()) };
         let source = self.choice.sources.get(id).copied().unwrap_or(Source::Reserve);
         let mut open = Vec::new();
         for index in wanted {
@@ -255,32 +256,6 @@ impl<'p, 'a> Draft<'p, 'a> {
                 Promise { at, late: delivery.due.map_or(0, |due| (requirement.ready - due).max(0)) }
             })
             .collect()
-    }
-
-    /// Pegs what stock and open orders cover, and finds whom that moves.
-    fn peg(&mut self) -> Vec<Moved> {
-        let planner = self.planner;
-        let mut moved = Vec::new();
-        for (id, (_, before)) in &planner.before {
-            let wanted = self.wanted.get(id).cloned().unwrap_or_default();
-            let uses: Vec<(usize, i64, Minute)> = wanted
-                .iter()
-                .filter_map(|index| self.requirements.get(*index).map(|r| (*index, r.existing, r.use_at)))
-                .filter(|(_, existing, _)| *existing > 0)
-                .collect();
-            if uses.is_empty() {
-                continue;
-            }
-            let mut after = pegging::peg(planner.snapshot, id, &uses, planner.now);
-            moved.extend(pegging::moved(planner.snapshot, id, before, &after));
-            for (index, _, _) in uses {
-                let pegs = after.remove(&Use::Requirement(index)).unwrap_or_default();
-                if let Some(requirement) = self.requirements.get_mut(index) {
-                    requirement.pegs = pegs;
-                }
-            }
-        }
-        moved
     }
 
     fn cost(&self, promises: &[Promise], moved: usize) -> Result<Cost, PlanError> {

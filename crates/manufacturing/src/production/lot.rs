@@ -181,13 +181,18 @@ struct Point {
 
 /// The hull's point with the least y − slope·x; of equals the one furthest to the left.
 fn tangent(hull: &[Point], slope: i128) -> Option<Point> {
-    // Along the hull the edges' slopes rise; walk to the first edge that rises more than `slope`.
-    let edges = hull.windows(2).collect::<Vec<_>>();
-    let at = edges.partition_point(|edge| match edge {
-        [a, b] => b.y - a.y < slope * (b.x - a.x),
-        _ => false,
-    });
-    hull.get(at).copied()
+    // Along the hull the edges' slopes rise; bisect to the first edge that rises as much as `slope`.
+    let (mut low, mut high) = (0, hull.len().saturating_sub(1));
+    while low < high {
+        let middle = (low + high) / 2;
+        let (a, b) = (hull.get(middle)?, hull.get(middle + 1)?);
+        if b.y - a.y < slope * (b.x - a.x) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    hull.get(low).copied()
 }
 
 /// Adds a point to the right of a lower convex hull.

@@ -84,6 +84,11 @@ fn check(request: &pb::PutMasterDataRequest) -> Result<(), Failure> {
     for (at, stock) in request.stocks.iter().enumerate() {
         let ids = stock.receipts.iter().map(|receipt| receipt.receipt_id.as_str());
         unique(&format!("stocks[{at}].receipts"), "receipt_id", ids.clone(), &mut bad);
+        let times = stock.receipts.iter().map(|receipt| receipt.available_time.as_ref());
+        for (line, _) in times.enumerate().filter(|(_, time)| !time.is_some_and(wire::in_range)) {
+            let field = format!("stocks[{at}].receipts[{line}].available_time");
+            bad.push(Violation::new(field, "must be between 1970 and 2200"));
+        }
         for (line, id) in ids.enumerate().filter(|(_, id)| id.starts_with("P-")) {
             let field = format!("stocks[{at}].receipts[{line}].receipt_id");
             bad.push(Violation::new(field, format!("must not start with P-, is {id:?}")));

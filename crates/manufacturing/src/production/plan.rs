@@ -8,7 +8,7 @@ use super::capacity::{Booked, Schedule};
 use super::cost::Cost;
 use super::demand::{Demand, PlanError, Source};
 use super::draft::Draft;
-use super::pegging::{self, Moved, Peg, Pegs};
+use super::pegging::{self, Moved, Peg, Use};
 use super::plant::{Id, Item, Minute, Snapshot};
 
 /// What a requirement is for.
@@ -41,7 +41,7 @@ pub struct Requirement {
     pub ready: Minute,
     /// When it is used.
     pub use_at: Minute,
-    /// The supplies behind `existing`.
+    /// The supplies behind `existing`; empty in a plan that wasn't chosen.
     pub pegs: Vec<Peg>,
 }
 
@@ -96,7 +96,7 @@ pub struct Plan {
     pub orders: Vec<Order>,
     /// One for each delivery.
     pub promises: Vec<Promise>,
-    /// Reservations of others that are covered later than before.
+    /// Reservations of others that are covered later than before; empty in a plan that wasn't chosen.
     pub moved: Vec<Moved>,
     /// What it costs.
     pub cost: Cost,
@@ -133,7 +133,7 @@ pub struct Planner<'a> {
     pub(super) now: Minute,
     pub(super) levels: Levels,
     pub(super) schedule: Schedule,
-    pub(super) before: BTreeMap<Id, (Ledger, Pegs)>,
+    pub(super) ledgers: BTreeMap<Id, Ledger>,
 }
 
 impl<'a> Planner<'a> {
@@ -143,9 +143,9 @@ impl<'a> Planner<'a> {
     /// When the bill can't be used.
     pub fn new(snapshot: &'a Snapshot, demand: &'a Demand, now: Minute) -> Result<Self, PlanError> {
         let levels = Levels::of(&demand.item, |id| snapshot.items.get(id).map(|item| item.bill.as_slice()))?;
-        let state = |id: &Id| (Ledger::of(snapshot, id, now), pegging::peg(snapshot, id, &[], now));
-        let before = levels.order.iter().map(|(id, _)| (id.clone(), state(id))).collect();
-        Ok(Self { snapshot, demand, now, levels, schedule: Schedule::of(snapshot, now), before })
+        let ledgers =
+            levels.order.iter().map(|(id, _)| (id.clone(), Ledger::of(snapshot, id, now))).collect();
+        Ok(Self { snapshot, demand, now, levels, schedule: Schedule::of(snapshot, now), ledgers })
     }
 
     /// The bill's items with their low-level codes.
@@ -176,6 +176,27 @@ impl<'a> Planner<'a> {
             Ok(again) if self.no_worse(&again, &first) => again,
             _ => first,
         })
+    }
+
+    /// Pegs what stock and open orders cover of `requirements`, and finds whom that moves.
+    pub fn peg(&self, requirements: &mut [Requirement]) -> Vec<Moved> {
+        let mut uses: BTreeMap<Id, Vec<(usize, i64, Minute)>> = BTreeMap::new();
+        for (index, requirement) in requirements.iter().enumerate().filter(|(_, r)| r.existing > 0) {
+            let own = uses.entry(requirement.item.clone()).or_default();
+            own.push((index, requirement.existing, requirement.use_at));
+        }
+        let mut moved = Vec::new();
+        for (id, uses) in uses {
+            let before = pegging::peg(self.snapshot, &id, &[], self.now);
+            let mut after = pegging::peg(self.snapshot, &id, &uses, self.now);
+            moved.extend(pegging::moved(self.snapshot, &id, &before, &after));
+            for (index, _, _) in uses {
+                if let Some(requirement) = requirements.get_mut(index) {
+                    requirement.pegs = after.remove(&Use::Requirement(index)).unwrap_or_default();
+                }
+            }
+        }
+        moved
     }
 
     fn no_worse(&self, plan: &Plan, than: &Plan) -> bool {

@@ -17,6 +17,14 @@ use super::plant::{
 /// Seconds of a minute.
 const MINUTE_S: i64 = 60;
 
+/// First second after the times that master data and demands may name: 2200-01-01T00:00Z.
+const SECONDS_END: i64 = 7_258_118_400;
+
+/// Whether a moment lies between 1970 and 2200.
+pub fn in_range(moment: &Timestamp) -> bool {
+    (0..SECONDS_END).contains(&moment.seconds) && (0..1_000_000_000).contains(&moment.nanos)
+}
+
 /// The minute that a clock's milliseconds fall into, rounded up.
 pub fn now(unix_ms: i64) -> Minute {
     -(-unix_ms).div_euclid(60_000)
@@ -54,6 +62,11 @@ pub fn demand(demand: Option<&pb::ProductionDemand>, now: Minute) -> Result<Dema
             let due = match &delivery.due {
                 None => None,
                 Some(pb::delivery::Due::DueInDays(days)) => Some(now + i64::from(*days) * DAY),
+                Some(pb::delivery::Due::DueTime(moment)) if !in_range(moment) => {
+                    let field = format!("demand.deliveries[{at}].due_time");
+                    bad.push(Violation::new(field, "must be between 1970 and 2200"));
+                    None
+                }
                 Some(pb::delivery::Due::DueTime(moment)) => Some(minute_before(moment)),
             };
             if due.is_some_and(|due| due > now + DUE_AHEAD_MAX) {

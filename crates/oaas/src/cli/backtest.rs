@@ -46,7 +46,9 @@ pub fn run(args: &BacktestArgs, output: super::Output) -> anyhow::Result<()> {
 }
 
 fn print(report: &Report, lang: Lang) {
-    let day = |unix_ms| jiff::Timestamp::from_millisecond(unix_ms).map_or(String::new(), |at| at.strftime("%F").to_string());
+    let day = |unix_ms| {
+        jiff::Timestamp::from_millisecond(unix_ms).map_or(String::new(), |at| at.strftime("%F").to_string())
+    };
     let (from, until) = (day(report.from_ms), day(report.until_ms));
     let (cases, mean, origins) = (report.cases, report.mean_days, report.origins);
     match lang {

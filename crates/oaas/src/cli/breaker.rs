@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use comfy_table::Table;
 use oaas_proto::oaas::gateway::v1::breaker_service_client::BreakerServiceClient;
-use oaas_proto::oaas::gateway::v1::{Breaker, BreakerMode, BreakerState, ForceBreakerRequest, ListBreakersRequest};
+use oaas_proto::oaas::gateway::v1::{
+    Breaker, BreakerMode, BreakerState, ForceBreakerRequest, ListBreakersRequest,
+};
 
 use super::{Connection, Output, refused};
 
@@ -84,7 +86,8 @@ fn print(breakers: &[Breaker], output: Output) {
     table.set_header(en.iter().zip(zh).map(|(en, zh)| output.say(en, zh)));
     for b in breakers {
         let short = |name: &str, prefix: &str| name.trim_start_matches(prefix).to_ascii_lowercase();
-        let state = short(BreakerState::try_from(b.state).unwrap_or_default().as_str_name(), "BREAKER_STATE_");
+        let state =
+            short(BreakerState::try_from(b.state).unwrap_or_default().as_str_name(), "BREAKER_STATE_");
         let mode = short(BreakerMode::try_from(b.mode).unwrap_or_default().as_str_name(), "BREAKER_MODE_");
         if output.json {
             let line = serde_json::json!({
@@ -100,7 +103,17 @@ fn print(breakers: &[Breaker], output: Output) {
             calls => format!("{n} ({:.1} %)", n as f64 * 100.0 / calls as f64),
         };
         let (errors, timeouts) = (share(b.errors), share(b.timeouts));
-        table.add_row([&b.service, &b.application, &state, &mode, &calls, &errors, &timeouts, &trips, &b.cause]);
+        table.add_row([
+            &b.service,
+            &b.application,
+            &state,
+            &mode,
+            &calls,
+            &errors,
+            &timeouts,
+            &trips,
+            &b.cause,
+        ]);
     }
     if !output.json {
         anstream::println!("{table}");

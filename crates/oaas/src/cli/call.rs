@@ -21,8 +21,8 @@ pub struct CallArgs {
     /// Method. Example: oaas.channel.v1.RebateService/CalculateRebate
     method: String,
     /// Request as JSON, @file, or - for the standard input; several values make a stream
-    #[arg(short, long, default_value = "{}")]
-    data: String,
+    #[arg(short = 'd', long = "request", default_value = "{}")]
+    request: String,
     /// Further header, `name: value`; may be repeated
     #[arg(short = 'H', long = "header")]
     headers: Vec<String>,
@@ -43,7 +43,7 @@ pub struct CallArgs {
 pub async fn run(args: CallArgs, output: Output) -> anyhow::Result<ExitCode> {
     let channel = args.connection.channel().await?;
     let method = find(&args, channel.clone(), output).await?;
-    let messages = read(&args.data, &method)?;
+    let messages = read(&args.request, &method)?;
     if messages.len() != 1 && !method.is_client_streaming() {
         bail!("{} takes one message, and the data has {}", method.full_name(), messages.len());
     }
@@ -121,7 +121,7 @@ fn read(data: &str, method: &MethodDescriptor) -> anyhow::Result<Vec<DynamicMess
             std::io::stdin().read_to_string(&mut text)?;
             ("the standard input", text)
         }
-        None => ("--data", data.to_owned()),
+        None => ("the request", data.to_owned()),
     };
     let mut messages = Vec::new();
     for value in serde_json::Deserializer::from_str(&text).into_iter::<serde_json::Value>() {

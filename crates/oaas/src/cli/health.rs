@@ -40,7 +40,11 @@ pub async fn run(args: HealthArgs, output: Output) -> anyhow::Result<ExitCode> {
         let mut table = Table::new();
         table.set_header([output.say("service", "服务"), output.say("status", "状态")]);
         for (service, status) in statuses {
-            let name = if service.is_empty() { output.say("(the process)", "（进程）").to_owned() } else { service };
+            let name = if service.is_empty() {
+                output.say("(the process)", "（进程）").to_owned()
+            } else {
+                service
+            };
             table.add_row([name, status.as_str_name().to_owned()]);
         }
         anstream::println!("{table}");

@@ -69,7 +69,10 @@ impl Connection {
             endpoint = endpoint.tls_config(tls)?;
         }
         endpoint.connect().await.with_context(|| {
-            format!("nobody answers at {}; start one with `oaas serve`, or name another with --address", self.address)
+            format!(
+                "nobody answers at {}; start one with `oaas serve`, or name another with --address",
+                self.address
+            )
         })
     }
 
@@ -80,7 +83,9 @@ impl Connection {
     pub fn authorization(&self) -> anyhow::Result<Option<MetadataValue<Ascii>>> {
         self.key
             .as_ref()
-            .map(|key| format!("Bearer {key}").parse().context("the key has characters that no header may have"))
+            .map(|key| {
+                format!("Bearer {key}").parse().context("the key has characters that no header may have")
+            })
             .transpose()
     }
 

@@ -10,7 +10,7 @@ use jiff::civil::{Date, date};
 use super::{Severity, Trigger};
 
 /// An article of a law or of a platform's rules.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Article {
     /// ISO 3166-1 code of the country.
     pub jurisdiction: &'static str,

@@ -105,7 +105,7 @@ mod amazon_referral_fees {
             let outcome = calculate(&plan, DAY, &facts(vec![sale("s", price, "amazon")]), Detail::Everybody);
             outcome.unwrap().members["amazon"].lines.len()
         };
-        assert_eq!((kinds(149), kinds(150)), (2, 1));
+        assert_eq!((kinds(147), kinds(150)), (2, 1));
     }
 
     /// Grocery: 8 % when the whole is USD 15.00 or less, otherwise 15 % on all of it.
@@ -213,6 +213,18 @@ fn caps_and_the_smallest_payout_are_lines_of_their_own() {
 }
 
 #[test]
+fn caps_hold_to_the_last_fen() {
+    let tiers = Some(schedule(TierMode::Marginal, TierScope::Period, &[(0, 10_000)]));
+    let by_plan = Plan { tiers: tiers.clone(), cap_plan_minor: Some(6_000), ..plan("CNY") };
+    let by_member = Plan { tiers, cap_member_minor: Some(6_000), ..plan("CNY") };
+    for (earned, expected) in [(5_999, 5_999), (6_000, 6_000), (6_001, 6_000)] {
+        for plan in [&by_plan, &by_member] {
+            assert_eq!(total(plan, &facts(vec![sale("s", earned, "d")])), expected);
+        }
+    }
+}
+
+#[test]
 fn a_return_claws_back_what_its_sale_earned_under_a_retroactive_plan() {
     let tiers = Some(schedule(TierMode::Retroactive, TierScope::Period, &[(0, 100), (100_000, 300)]));
     let plan = Plan { tiers, ..plan("CNY") };
@@ -268,18 +280,18 @@ fn sales_of_other_days_and_categories_are_left_out() {
         tiers,
         categories: vec!["tools".to_owned()],
         effective_from: date(2026, 3, 10),
+        effective_until: Some(date(2026, 3, 20)),
         ..plan("CNY")
     };
     let tools =
         |id: &str, occurred_on| Sale { category: "tools".to_owned(), occurred_on, ..sale(id, 100, "d") };
-    let sales = vec![
-        tools("in", DAY),
-        tools("before", date(2026, 3, 9)),
-        tools("next", date(2026, 4, 1)),
-        sale("x", 100, "d"),
-    ];
+    let counted = [DAY, date(2026, 3, 10), date(2026, 3, 20)];
+    let others = [date(2026, 3, 9), date(2026, 3, 21), date(2026, 4, 1)];
+    let days = counted.into_iter().chain(others).enumerate();
+    let mut sales: Vec<_> = days.map(|(index, day)| tools(&format!("s{index}"), day)).collect();
+    sales.push(sale("x", 100, "d"));
     let outcome = calculate(&plan, DAY, &facts(sales), Detail::Nobody).unwrap();
-    assert_eq!((outcome.sales_counted, outcome.sales_left_out, outcome.total), (1, 3, 10));
+    assert_eq!((outcome.sales_counted, outcome.sales_left_out, outcome.total), (3, 4, 30));
 }
 
 #[test]
@@ -369,6 +381,17 @@ mod the_law {
         let codes = |on| law::check(&deep, on, on).iter().map(|finding| finding.code).collect::<Vec<_>>();
         assert!(!codes(date(2016, 8, 21)).contains(&"PLATFORM_DEPTH"));
         assert!(codes(date(2016, 8, 22)).contains(&"PLATFORM_DEPTH"));
+    }
+
+    #[test]
+    fn an_article_that_was_replaced_holds_to_its_last_day() {
+        let current = &law::ARTICLES[0];
+        let replaced = law::Article { until: Some(date(2026, 6, 30)), ..current.clone() };
+        let days = |first, last| replaced.in_force_between(first, last);
+        assert!(days(date(2026, 6, 30), date(2026, 7, 31)));
+        assert!(!days(date(2026, 7, 1), date(2026, 7, 31)));
+        assert!(!days(date(2005, 1, 1), date(2005, 10, 31)));
+        assert!(current.in_force_between(date(2026, 7, 1), date(2026, 7, 1)));
     }
 
     #[test]

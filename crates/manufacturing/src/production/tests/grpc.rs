@@ -163,6 +163,35 @@ async fn fifty_callers_with_one_key_make_one_production() {
     assert_eq!(triggered(&service, "order-2", 5).await.production_id, "P-2");
 }
 
+/// Twenty callers with keys of their own compete for six wheels and one line.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn callers_who_compete_never_get_the_same_wheel_or_the_same_hour() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("oaas.db")).await.unwrap();
+    let service = with_master_data(store).await;
+    let calls: Vec<_> = (0..20)
+        .map(|number| {
+            let service = service.clone();
+            tokio::spawn(async move { triggered(&service, &format!("order-{number}"), 1).await })
+        })
+        .collect();
+    let (mut from_stock, mut hours) = (0, Vec::new());
+    for call in calls {
+        let plan = call.await.unwrap().plan.unwrap();
+        let pegs = plan.reservations[1].pegs.iter();
+        from_stock += pegs
+            .filter(|peg| peg.supply == Some(pb::peg::Supply::Stock(true)))
+            .map(|p| p.quantity)
+            .sum::<i64>();
+        let booked = &plan.planned_orders[0].operations[0];
+        hours.push((booked.start_time.unwrap().seconds, booked.end_time.unwrap().seconds));
+    }
+    assert_eq!(from_stock, 6);
+    hours.sort_unstable();
+    assert!(hours.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{hours:?}");
+    assert_eq!(available(&service, "wheel").await.points.last().unwrap().projected, 0);
+}
+
 #[tokio::test]
 async fn a_key_names_one_request_of_one_application() {
     let service = memory().await;
@@ -401,6 +430,26 @@ async fn bad_master_data_and_demands_name_their_fields() {
     ] {
         let status = put(change).await.unwrap_err();
         assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, fields));
+    }
+    for (receipt_id, seconds, field) in [
+        ("PO-1", i64::MAX, "stocks[0].receipts[0].available_time"),
+        ("P-1/1", 0, "stocks[0].receipts[0].receipt_id"),
+    ] {
+        let mut request = master_data();
+        let available_time = Some(prost_types::Timestamp { seconds, nanos: 0 });
+        request.stocks[0].receipts =
+            vec![pb::Receipt { receipt_id: receipt_id.into(), quantity: 1, available_time }];
+        let status = service.put_master_data(Request::new(request)).await.unwrap_err();
+        assert_eq!(reason(&status), field);
+    }
+    for (seconds, field) in
+        [(i64::MIN, "demand.deliveries[0].due_time"), (7_000_000_000, "demand.deliveries[0].due_time")]
+    {
+        let mut request = trigger("k", 5);
+        let due = pb::delivery::Due::DueTime(prost_types::Timestamp { seconds, nanos: 0 });
+        request.demand.as_mut().unwrap().deliveries[0].due = Some(due);
+        let status = service.trigger_production(Request::new(request)).await.unwrap_err();
+        assert_eq!(reason(&status), field);
     }
     let mut request = trigger("k", 5);
     request.demand.as_mut().unwrap().currency = "EUR".into();

@@ -1,0 +1,7 @@
+//! The platform's services through the whole stack, called by generated clients.
+
+mod breakers;
+mod catalog;
+pub mod fixture;
+mod health;
+mod reflection;
