@@ -16,6 +16,7 @@ use oaas_proto::google::rpc;
 use prost::Message as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 /// Longest that any single answer may take in these tests.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,11 +25,22 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub struct Client {
     h2: SendRequest<Bytes>,
+    connection: Arc<JoinHandle<()>>,
 }
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(address).await.unwrap()).await
+        Self::over(TcpStream::connect(address).await.unwrap(), 1 << 20).await
+    }
+
+    /// With the protocol's own small windows.
+    pub async fn connect_narrow(address: SocketAddr) -> Self {
+        Self::over(TcpStream::connect(address).await.unwrap(), 65_535).await
+    }
+
+    /// Drops the connection, with whatever goes on there.
+    pub fn disconnect(self) {
+        self.connection.abort();
     }
 
     /// Over TLS, as `localhost`.
@@ -39,18 +51,20 @@ impl Client {
         let tcp = TcpStream::connect(address).await?;
         let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
         let tls = tokio_rustls::TlsConnector::from(config).connect(name, tcp).await?;
-        Ok(Self::over(tls).await)
+        Ok(Self::over(tls, 1 << 20).await)
     }
 
-    async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+    async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, window: u32) -> Self {
         let (h2, connection) = h2::client::Builder::new()
-            .initial_window_size(1 << 20)
-            .initial_connection_window_size(8 << 20)
+            .initial_window_size(window)
+            .initial_connection_window_size(window.saturating_mul(8))
             .handshake(stream)
             .await
             .unwrap();
-        tokio::spawn(connection);
-        Self { h2 }
+        let connection = tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Self { h2, connection: Arc::new(connection) }
     }
 
     /// A call of `path`.
@@ -301,9 +315,12 @@ impl Answer {
 
     /// The reason of a refusal, by the gateway or a capability; empty when there is none.
     pub fn reason(&self) -> String {
-        self.text("grpc-status-details-bin")
-            .map(|text| Denial::of(self.status(), text).info.reason)
-            .unwrap_or_default()
+        let Some(text) = self.text("grpc-status-details-bin") else { return String::new() };
+        let denial = Denial::of(self.status(), text);
+        match denial.bad_request {
+            Some(bad) if denial.info.reason.is_empty() => bad.field_violations[0].reason.clone(),
+            _ => denial.info.reason,
+        }
     }
 }
 

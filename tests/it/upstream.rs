@@ -65,6 +65,8 @@ pub struct Seen {
     pub reset: Option<(Reason, Instant)>,
     /// The whole request came.
     pub complete: bool,
+    /// Bytes of the answer that HTTP/2 had room for.
+    pub sent: usize,
 }
 
 impl Seen {
@@ -114,6 +116,11 @@ impl Upstream {
     /// How many requests came with this value of `x-key`.
     pub fn count(&self, key: &str) -> usize {
         self.state.seen.lock().iter().filter(|seen| seen.text("x-key") == Some(key)).count()
+    }
+
+    /// Bytes of the answer to this request that are on their way.
+    pub fn sent(&self, key: &str) -> usize {
+        self.with_key(key).map_or(0, |seen| seen.sent)
     }
 
     /// Its catalog file; `service` and `methods` are YAML, the second one by method name.
@@ -208,6 +215,7 @@ async fn exchange(request: Request<RecvStream>, respond: SendResponse<Bytes>, st
             body: Bytes::new(),
             reset: None,
             complete: false,
+            sent: 0,
         });
         seen.len() - 1
     };
@@ -292,7 +300,7 @@ impl Exchange {
                         reset = poll_fn(|cx| down.poll_reset(cx)) => return self.was_reset(reset),
                     }
                 }
-                if send_all(&mut down, message.clone()).await.is_err() {
+                if self.send_all(&mut down, message.clone()).await.is_err() {
                     let reset = poll_fn(|cx| down.poll_reset(cx)).await;
                     return self.was_reset(reset);
                 }
@@ -310,7 +318,7 @@ impl Exchange {
                         let _ = body.flow_control().release_capacity(data.len());
                         whole.extend_from_slice(&data);
                         self.note(|seen| seen.body = whole.clone().freeze());
-                        if send_all(&mut down, data).await.is_err() {
+                        if self.send_all(&mut down, data).await.is_err() {
                             return;
                         }
                     }
@@ -373,6 +381,21 @@ impl Exchange {
         });
     }
 
+    async fn send_all(&self, down: &mut SendStream<Bytes>, mut data: Bytes) -> Result<(), ()> {
+        while !data.is_empty() {
+            down.reserve_capacity(data.len());
+            match poll_fn(|cx| down.poll_capacity(cx)).await {
+                Some(Ok(capacity)) => {
+                    let part = data.split_to(capacity.min(data.len()));
+                    self.note(|seen| seen.sent += part.len());
+                    down.send_data(part, false).map_err(drop)?;
+                }
+                _ => return Err(()),
+            }
+        }
+        Ok(())
+    }
+
     fn note(&self, change: impl FnOnce(&mut Seen)) {
         change(&mut self.state.seen.lock()[self.index]);
     }
@@ -392,20 +415,6 @@ fn head(encoding: Option<HeaderValue>) -> Response<()> {
         headers.insert("grpc-encoding", encoding);
     }
     response
-}
-
-async fn send_all(down: &mut SendStream<Bytes>, mut data: Bytes) -> Result<(), ()> {
-    while !data.is_empty() {
-        down.reserve_capacity(data.len());
-        match poll_fn(|cx| down.poll_capacity(cx)).await {
-            Some(Ok(capacity)) => {
-                let part = data.split_to(capacity.min(data.len()));
-                down.send_data(part, false).map_err(drop)?;
-            }
-            _ => return Err(()),
-        }
-    }
-    Ok(())
 }
 
 /// Waits until `what` holds; says which thing did not come true.
