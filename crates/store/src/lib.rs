@@ -12,7 +12,7 @@ use sqlx::sqlite::{
 };
 use thiserror::Error;
 
-/// Readers and writers that may hold a connection at once.
+/// Readers that may hold a connection at once.
 const CONNECTIONS_MAX: u32 = 8;
 /// How long a writer waits for another writer.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,6 +37,8 @@ pub enum StoreError {
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: SqlitePool,
+    /// One connection, so that writers queue in their order instead of trying again and again.
+    writer: SqlitePool,
 }
 
 impl Store {
@@ -52,8 +54,9 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
+        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
-        Ok(Self { pool })
+        Ok(Self { pool, writer })
     }
 
     /// A database that lives as long as this handle; for tests.
@@ -70,22 +73,22 @@ impl Store {
             .max_lifetime(None)
             .connect_with(options)
             .await?;
-        Ok(Self { pool })
+        Ok(Self { writer: pool.clone(), pool })
     }
 
-    /// The pool, for queries. A write transaction begins with `BEGIN IMMEDIATE` (see [`Store::write`]).
+    /// The pool, for queries; who writes takes [`Store::write`].
     #[must_use]
     pub fn pool(&self) -> &SqlitePool {
         &self.pool
     }
 
-    /// Begins a transaction that writes; it waits for other writers first, so that it can't fail
-    /// halfway because somebody else wrote in between.
+    /// Begins a transaction that writes; it waits for the writers before it, in their order, so that it
+    /// can't fail halfway because somebody else wrote in between.
     ///
     /// # Errors
     /// When no connection is free in time or another writer holds the database too long.
     pub async fn write(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
     /// Applies the migrations of `owner` that are missing, in order; number 1 is `migrations[0]`.
@@ -128,6 +131,7 @@ impl Store {
 
     /// Closes the pool after the queries under way.
     pub async fn close(&self) {
+        self.writer.close().await;
         self.pool.close().await;
     }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use oaas_catalog::Degraded;
 use oaas_model::{Code, Reason};
 use tower::{Layer, Service};
@@ -17,10 +17,10 @@ use crate::breaker::{Ending, Refused, Scope, classify};
 use crate::call::Call;
 use crate::degrade::AnswerKey;
 use crate::gate::{GateFuture, Governed};
-use crate::outcome::{Failure, Origin, Outcome};
+use crate::outcome::{Failure, GRPC_STATUS, Origin, Outcome};
 use crate::rejection::{Rejection, Retry};
 use crate::shared::Shared;
-use crate::{Body, buffer, full_body};
+use crate::{Body, buffer};
 
 /// Puts the breakers before what is below.
 #[derive(Clone)]
@@ -206,7 +206,9 @@ where
 
 /// A good unary answer made here: its frames, then OK.
 fn answered(frames: Bytes) -> Response<Body> {
-    let mut response = Response::new(full_body(frames));
+    let mut trailers = HeaderMap::new();
+    trailers.insert(GRPC_STATUS, HeaderValue::from_static(Code::Ok.header()));
+    let mut response = Response::new(buffer::again(frames, Some(trailers)));
     let grpc = HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
     response

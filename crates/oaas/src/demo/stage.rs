@@ -120,8 +120,7 @@ fn fresh_key() -> String {
         .filter_map(|_| BASE32.get(random.random_range(0..BASE32.len())).map(|b| char::from(*b)))
         .collect();
     let secret = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random.random::<[u8; 32]>());
-    // The look-up part ends at the last underscore.
-    format!("oaas_{prefix}_{}", secret.replace('_', "-"))
+    format!("oaas_{prefix}_{secret}")
 }
 
 /// Copies a catalog folder. Plans get one for the coupon app: a high rate, so that money is what stops it.

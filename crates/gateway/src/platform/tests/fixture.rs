@@ -104,6 +104,7 @@ impl Fixture {
             routes: HashMap::new(),
             catalog_folder: PathBuf::new(),
             callers_folder: PathBuf::new(),
+            drain: crate::edge::Drain::new(),
             seed: 7,
         };
         Self { gateway: Gateway::new(parts, snapshot()).unwrap(), journal, folder }
