@@ -103,7 +103,7 @@ impl AnswerBody {
     fn watch_time(&mut self, cx: &mut Context<'_>) {
         loop {
             let now = self.conclusion.shared().clock.now();
-            let sent = self.conclusion.call().request_traffic().messages;
+            let sent = self.conclusion.call().request_messages();
             if sent != self.moved.1 {
                 self.moved = (now, sent);
             }

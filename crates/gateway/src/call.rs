@@ -297,6 +297,12 @@ impl Call {
         self.state.lock().request.as_ref().map(FrameCounter::traffic).unwrap_or_default()
     }
 
+    /// How many messages the client sent so far.
+    #[must_use]
+    pub fn request_messages(&self) -> u64 {
+        self.state.lock().request.as_ref().map_or(0, FrameCounter::messages)
+    }
+
     /// Notes that the journal has the word.
     pub fn set_intent(&self, intent: Intent) {
         self.state.lock().intent = intent;

@@ -84,6 +84,11 @@ impl Conclusion {
     pub fn mark_origin(&self, headers: &mut HeaderMap) {
         let origin = self.origin();
         headers.insert(rescue::ORIGIN, HeaderValue::from_static(origin.as_str()));
+        self.mark_degraded(headers);
+    }
+
+    /// Says in `headers` whether the answer is a degraded one.
+    pub fn mark_degraded(&self, headers: &mut HeaderMap) {
         if let Some(kind) = self.call.degraded() {
             headers.insert("oaas-degraded", HeaderValue::from_static(kind));
         }

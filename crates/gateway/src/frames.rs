@@ -79,6 +79,12 @@ impl FrameCounter {
         Ok(())
     }
 
+    /// Messages so far.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.messages
+    }
+
     /// What passed so far.
     #[must_use]
     pub fn traffic(&self) -> Traffic {

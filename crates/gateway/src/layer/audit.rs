@@ -85,6 +85,7 @@ where
             }
             conclusion.call().capture_encoding(response.headers().get("grpc-encoding"));
             let Some(code) = status_in(response.headers()) else {
+                conclusion.mark_degraded(response.headers_mut());
                 let body = |inner| AnswerBody::new(inner, conclusion).boxed_unsync();
                 return Poll::Ready(Ok(response.map(body)));
             };
