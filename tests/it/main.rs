@@ -1,1 +1,9 @@
+//! The platform in one process, driven from outside: a real port, raw HTTP/2 on both sides, so that the
+//! tests see every header, trailer and reset as it is on the wire.
 
+mod client;
+mod denial;
+mod examples;
+mod platform;
+mod rules;
+mod upstream;

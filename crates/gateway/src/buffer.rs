@@ -21,9 +21,7 @@ pub async fn whole(mut body: Body, limit: u32) -> Result<(Bytes, Option<HeaderMa
     let mut frames = BytesMut::new();
     let mut trailers = None;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| {
-            Box::new(Rejection::new(Reason::CallerCancelled, "edge", "the caller broke the request off"))
-        })?;
+        let frame = frame.map_err(|_| Box::new(broken_off()))?;
         match frame.into_data() {
             Ok(data) if frames.len() + data.len() > most => {
                 return Err(Box::new(too_large(limit, frames.len() + data.len())));
@@ -81,6 +79,12 @@ pub fn first_message(frames: &Bytes, encoding: Option<&str>, limit: u32) -> Resu
             Err(Box::new(Rejection::invalid("quota", "grpc-encoding", message)))
         }
     }
+}
+
+/// A request that its caller did not finish.
+#[must_use]
+pub fn broken_off() -> Rejection {
+    Rejection::new(Reason::CallerCancelled, "edge", "the caller broke the request off")
 }
 
 /// A request message over its limit.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::call::Call;
+use crate::rejection::Executed;
 use crate::{Body, BoxError, buffer};
 
 /// A request's body, undecoded.
@@ -34,6 +35,10 @@ impl HttpBody for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         let frame = ready!(Pin::new(&mut this.inner).poll_frame(cx));
+        if let Some(Err(_)) = &frame {
+            // Seen here before anywhere else; without it the upstream would be blamed for the broken call.
+            this.call.abort(buffer::broken_off().executed(Executed::Unknown));
+        }
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
             && let Err(over) = this.call.feed_request(data)

@@ -45,13 +45,17 @@ pub fn response(call: &Call, rejection: &Rejection) -> Response<Body> {
 /// The trailers of a call whose answer had begun.
 #[must_use]
 pub fn trailers(call: &Call, rejection: &Rejection) -> HeaderMap {
+    headers(rejection, &encoded(rejection, details(call, rejection)))
+}
+
+fn headers(rejection: &Rejection, details: &str) -> HeaderMap {
     let code = rejection.code;
     let mut trailers = HeaderMap::with_capacity(6);
     trailers.insert(GRPC_STATUS, HeaderValue::from_static(code.header()));
     if let Ok(message) = HeaderValue::from_str(&percent_encoded(&rejection.message)) {
         trailers.insert("grpc-message", message);
     }
-    if let Ok(details) = HeaderValue::from_str(&encoded_details(call, rejection)) {
+    if let Ok(details) = HeaderValue::from_str(details) {
         trailers.insert("grpc-status-details-bin", details);
     }
     trailers.insert(ORIGIN, HeaderValue::from_static(Origin::Gateway.as_str()));
@@ -67,12 +71,26 @@ pub fn trailers(call: &Call, rejection: &Rejection) -> HeaderMap {
     trailers
 }
 
+/// The trailers of a refusal where no call was opened, or its layers are gone: the edge's own.
+#[must_use]
+pub fn edge_trailers(rejection: &Rejection) -> HeaderMap {
+    let mut metadata: HashMap<String, String> =
+        rejection.facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    metadata.insert("executed".to_owned(), rejection.executed.as_str().to_owned());
+    let reason = rejection.reason.as_str().to_owned();
+    let mut details = vec![any("ErrorInfo", &rpc::ErrorInfo { reason, domain: DOMAIN.to_owned(), metadata })];
+    if let Retry::After(wait) = rejection.retry {
+        details.push(any("RetryInfo", &rpc::RetryInfo { retry_delay: Some(duration(wait)) }));
+    }
+    headers(rejection, &encoded(rejection, details))
+}
+
 /// Details, as many from the first on as the limit lets through.
-fn encoded_details(call: &Call, rejection: &Rejection) -> String {
+fn encoded(rejection: &Rejection, details: Vec<prost_types::Any>) -> String {
     let mut status = rpc::Status {
         code: i32::from(rejection.code.number()),
         message: cut(&rejection.message, MESSAGE_BYTES_MAX).to_owned(),
-        details: details(call, rejection),
+        details,
     };
     loop {
         let text = STANDARD_NO_PAD.encode(status.encode_to_vec());

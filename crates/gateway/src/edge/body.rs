@@ -9,10 +9,13 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Empty, Full};
 use oaas_capability::{Body, BoxError};
+use oaas_model::Reason;
 use pin_project_lite::pin_project;
 use tokio::sync::futures::OwnedNotified;
 
 use super::connection::CallCount;
+use crate::rejection::{Executed, Rejection, Retry};
+use crate::rescue;
 
 pin_project! {
     /// A response body that ends early, with a status, when a drain cuts it.
@@ -66,7 +69,7 @@ impl http_body::Body for EdgeBody {
             call.cut_off();
         }
         Poll::Ready(Some(match this.farewell.take() {
-            Some(pushback) => Ok(Frame::trailers(unavailable(pushback))),
+            Some(pushback) => Ok(Frame::trailers(draining(pushback))),
             None => Err("the server is shutting down".into()),
         }))
     }
@@ -81,19 +84,11 @@ impl http_body::Body for EdgeBody {
 }
 
 /// Trailers of a call that a drain ends.
-fn unavailable(pushback: Duration) -> HeaderMap {
-    let mut trailers = grpc_status("14", HeaderValue::from_static("the server is shutting down"));
-    let ms = u64::try_from(pushback.as_millis()).unwrap_or(u64::MAX);
-    trailers.insert("grpc-retry-pushback-ms", HeaderValue::from(ms));
-    trailers
-}
-
-fn grpc_status(code: &'static str, message: HeaderValue) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
-    headers.insert("grpc-status", HeaderValue::from_static(code));
-    headers.insert("grpc-message", message);
-    headers.insert("oaas-origin", HeaderValue::from_static("gateway"));
-    headers
+fn draining(pushback: Duration) -> HeaderMap {
+    let rejection = Rejection::new(Reason::Draining, "edge", "the server is shutting down")
+        .executed(Executed::Unknown)
+        .retry(Retry::After(pushback));
+    rescue::edge_trailers(&rejection)
 }
 
 /// The answer to a request with too many header fields.
@@ -102,8 +97,11 @@ pub(super) fn too_many_fields(grpc: bool, count: usize, max: usize) -> Response<
         return text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields\n");
     }
     let message = format!("METADATA_TOO_LARGE: {count} header fields, at most {max}");
-    let message = HeaderValue::try_from(message).unwrap_or(HeaderValue::from_static("METADATA_TOO_LARGE"));
-    trailers_only(grpc_status("8", message))
+    let rejection = Rejection::new(Reason::MetadataTooLarge, "edge", message)
+        .retry(Retry::Never)
+        .fact("limit", max)
+        .fact("size", count);
+    trailers_only(rescue::edge_trailers(&rejection))
 }
 
 fn trailers_only(headers: HeaderMap) -> Response<Body> {
@@ -116,7 +114,7 @@ fn trailers_only(headers: HeaderMap) -> Response<Body> {
 /// The answer to a call that a drain ends before it had one.
 pub(super) fn cut(grpc: bool, pushback: Duration) -> Response<Body> {
     if grpc {
-        return trailers_only(unavailable(pushback));
+        return trailers_only(draining(pushback));
     }
     let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down\n");
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(pushback.as_secs().max(1)));

@@ -114,7 +114,8 @@ pub fn client_deadline(headers: &HeaderMap) -> Result<Option<Duration>, Box<Reje
 }
 
 /// The deadline passed before the call was made.
-fn expired(call: &Call, now: Timestamp) -> Rejection {
+#[must_use]
+pub fn expired(call: &Call, now: Timestamp) -> Rejection {
     let message = "the deadline had passed before the call was made";
     timed(Rejection::new(Reason::DeadlineExpired, "deadline", message), call, now)
 }

@@ -10,10 +10,11 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use oaas_capability::{CallContext, LocalService};
-use oaas_model::{Code, Reason};
+use oaas_model::{Code, Reason, Timestamp};
 use tower::Service;
 
 use super::breaker::Substitute;
+use super::deadline;
 use crate::bound::{BoundMethod, Target};
 use crate::call::Call;
 use crate::gate::Governed;
@@ -22,7 +23,7 @@ use crate::outcome::{GRPC_STATUS, from_http, status_in};
 use crate::rejection::{Executed, Rejection, Retry};
 use crate::request_body::RequestBody;
 use crate::shared::Shared;
-use crate::upstream::{Pool, SendOptions, UpstreamError, reset_code};
+use crate::upstream::{Phase, Pool, SendOptions, UpstreamError, reset_code};
 use crate::{Body, BoxError, empty_body};
 
 /// The end of the stack.
@@ -61,7 +62,7 @@ async fn forward(shared: Arc<Shared>, governed: Governed) -> Answer {
     let request = request.map(|body| RequestBody::new(body, Arc::clone(&call)).boxed_unsync());
     let response = match &method.target {
         Target::Local(service) => local(service.clone(), &call, request).await?,
-        Target::Remote(pool) => remote(pool, &call, method, request).await?,
+        Target::Remote(pool) => remote(&shared, pool, &call, method, request).await?,
         Target::Missing => {
             let message =
                 format!("{} runs in another process, and no address is set for it", method.service.name);
@@ -94,7 +95,13 @@ async fn local(mut service: LocalService, call: &Arc<Call>, mut request: Request
     }
 }
 
-async fn remote(pool: &Pool, call: &Arc<Call>, method: &BoundMethod, request: Request<Body>) -> Answer {
+async fn remote(
+    shared: &Shared,
+    pool: &Pool,
+    call: &Arc<Call>,
+    method: &BoundMethod,
+    request: Request<Body>,
+) -> Answer {
     let options = SendOptions {
         idempotent: method.entry.idempotent,
         deadline: call.deadline().map(|deadline| deadline.at),
@@ -107,7 +114,7 @@ async fn remote(pool: &Pool, call: &Arc<Call>, method: &BoundMethod, request: Re
         }
         Err(error) => {
             call.sent_to(error.endpoint.clone().unwrap_or_else(|| Arc::from("")), error.attempts);
-            Err(unavailable(&error).into())
+            Err(failed(call, &error, shared.clock.now()).into())
         }
     }
 }
@@ -137,6 +144,15 @@ pub fn broken(error: &BoxError) -> Rejection {
     match reset_code(error) {
         Some(reset) => rejection.code(reset.code).fact("phase", "reset").fact("http2_code", reset.http2_code),
         None => rejection.fact("phase", "lost"),
+    }
+}
+
+/// What a call without an answer ends with: the deadline's word when that was over, else the upstream is away.
+fn failed(call: &Call, error: &UpstreamError, now: Timestamp) -> Rejection {
+    match (error.phase, error.executed) {
+        (Phase::Deadline, crate::upstream::Executed::False) => deadline::expired(call, now),
+        (Phase::Deadline, crate::upstream::Executed::Unknown) => deadline::passed(call, now),
+        _ => unavailable(error),
     }
 }
 
