@@ -56,6 +56,8 @@ enum Command {
     },
     /// Measure a capability's predictions against recorded facts
     Backtest(cli::backtest::BacktestArgs),
+    /// Add a capability to the code
+    Capability(cli::scaffold::ScaffoldArgs),
     /// The settings in force
     Config {
         /// Print them as a file of settings
@@ -117,6 +119,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             cli::backtest::run(&backtest, output)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Capability(scaffold) => cli::scaffold::run(scaffold, output),
         Command::Config { dump } => {
             if !dump {
                 anyhow::bail!("what of the settings? `oaas config --dump` prints those in force");
