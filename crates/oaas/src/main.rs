@@ -13,7 +13,13 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Order capabilities as governed services.
 #[derive(Debug, Parser)]
-#[command(name = "oaas", version, about, max_term_width = 110)]
+#[command(
+    name = "oaas",
+    version,
+    max_term_width = 110,
+    after_help = "Every setting of deploy/oaas.yaml is also a variable: drain.wait_ms is OAAS_DRAIN__WAIT_MS.\n\
+                  `oaas config --dump` prints those in force."
+)]
 struct Args {
     #[command(flatten)]
     settings: SettingsArgs,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use oaas_catalog::{Snapshot, Sources};
 use oaas_gateway::Gateway;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +25,12 @@ const LAST_GOOD: &str = "last-good";
 /// When the files are broken and there is no last good version.
 pub async fn first(loader: &mut Loader, config: &Config) -> anyhow::Result<(Snapshot, Sources)> {
     let files = sources(config);
+    if !config.catalog.is_dir() {
+        bail!(
+            "no catalog in {}; start in a checkout, or name the folder with --catalog",
+            config.catalog.display()
+        );
+    }
     let broken = match loader.load(&files).await {
         Ok(snapshot) => {
             keep(&config.data, &files, &snapshot);
