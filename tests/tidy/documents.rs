@@ -45,11 +45,15 @@ fn every_test_that_a_document_names_is_there() {
     for document in documents() {
         // Every second piece between backticks is code.
         for name in text(&document).split('`').skip(1).step_by(2) {
-            let Some((file, function)) = name.split_once(".rs::") else { continue };
+            let Some((file, function)) = name.split_once("::") else { continue };
+            let definition = match Path::new(file).extension().and_then(|e| e.to_str()) {
+                Some("rs") => "fn",
+                Some("py") => "def",
+                _ => continue,
+            };
             named += 1;
-            let path = root().join(format!("{file}.rs"));
-            let there = std::fs::read_to_string(&path).is_ok_and(|code| {
-                code.contains(&format!("fn {function}(")) || code.contains(&format!("fn {function}<"))
+            let there = std::fs::read_to_string(root().join(file)).is_ok_and(|code| {
+                ['(', '<'].iter().any(|next| code.contains(&format!("{definition} {function}{next}")))
             });
             if !there {
                 faults.push(format!("{}: no test {name}", document.display()));
