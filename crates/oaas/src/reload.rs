@@ -25,12 +25,6 @@ const LAST_GOOD: &str = "last-good";
 /// When the files are broken and there is no last good version.
 pub async fn first(loader: &mut Loader, config: &Config) -> anyhow::Result<(Snapshot, Sources)> {
     let files = sources(config);
-    if !config.catalog.is_dir() {
-        bail!(
-            "no catalog in {}; start in a checkout, or name the folder with --catalog",
-            config.catalog.display()
-        );
-    }
     let broken = match loader.load(&files).await {
         Ok(snapshot) => {
             keep(&config.data, &files, &snapshot);
@@ -39,7 +33,11 @@ pub async fn first(loader: &mut Loader, config: &Config) -> anyhow::Result<(Snap
         Err(error) => error,
     };
     let Some(last_good) = oaas_catalog::load_last_good(&config.data.join(LAST_GOOD))? else {
-        return Err(broken.context(format!("the catalog in {} can't be loaded", config.catalog.display())));
+        let folder = config.catalog.display();
+        if !config.catalog.is_dir() {
+            bail!("no catalog in {folder}; start in a checkout, or name the folder with --catalog");
+        }
+        return Err(broken.context(format!("the catalog in {folder} can't be loaded")));
     };
     tracing::error!("the catalog can't be loaded; the last good version is served:\n{broken:#}");
     let snapshot = loader.load(&last_good).await.context("the last good catalog")?;
