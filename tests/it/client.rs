@@ -381,3 +381,20 @@ impl Denial {
         self.info.metadata.get(name).map_or("", String::as_str)
     }
 }
+
+impl Ask {
+    /// Sends one message of a contract and reads the one that comes back.
+    ///
+    /// # Errors
+    /// The whole answer, when it is a refusal.
+    pub async fn typed<A: prost::Message + Default>(
+        self,
+        request: &impl prost::Message,
+    ) -> Result<A, Answer> {
+        let answer = self.message(&request.encode_to_vec()).send().await;
+        if answer.status() != 0 {
+            return Err(answer);
+        }
+        Ok(A::decode(&*answer.messages()[0]).unwrap())
+    }
+}
