@@ -54,6 +54,10 @@ impl Client {
         Ok(Self::over(tls, 1 << 20).await)
     }
 
+    /// Over any stream.
+    ///
+    /// # Panics
+    /// When it is no HTTP/2.
     async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, window: u32) -> Self {
         let (h2, connection) = h2::client::Builder::new()
             .initial_window_size(window)
@@ -115,6 +119,16 @@ impl Ask {
     pub fn frame(mut self, bytes: Bytes) -> Self {
         self.frames.push(bytes);
         self
+    }
+
+    /// Whether the connection is closed on this call, without an answer.
+    pub async fn is_refused(self) -> bool {
+        let Ok(mut h2) = self.client.h2.ready().await else { return true };
+        let request = Request::post("http://localhost/").body(()).unwrap();
+        match h2.send_request(request, true) {
+            Ok((response, _)) => response.await.is_err(),
+            Err(_) => true,
+        }
     }
 
     /// Sends everything and waits for the end of the answer.
