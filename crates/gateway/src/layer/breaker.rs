@@ -22,6 +22,10 @@ use crate::rejection::{Rejection, Retry};
 use crate::shared::Shared;
 use crate::{Body, buffer};
 
+/// How much before the deadline that it was given an upstream may end a call: gRPC's C core keeps time in
+/// whole milliseconds, and was seen up to one early (247.1 ms of 248).
+const UPSTREAM_ROUNDING: Duration = Duration::from_millis(3);
+
 /// Puts the breakers before what is below.
 #[derive(Clone)]
 pub struct BreakerLayer {
@@ -145,7 +149,7 @@ fn ending(call: &Call, outcome: &Outcome) -> Ending {
         no_status: outcome.failure == Some(Failure::NoStatus),
         elapsed: outcome.elapsed,
         deadline: catalog,
-        deadline_margin: crate::metadata::MARGIN,
+        deadline_margin: crate::metadata::MARGIN.saturating_add(UPSTREAM_ROUNDING),
         retry_after: outcome.retry_after,
     }
 }

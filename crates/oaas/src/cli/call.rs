@@ -100,7 +100,7 @@ async fn find(args: &CallArgs, channel: Channel, output: Output) -> anyhow::Resu
     let set = match reflection.describe(service).await {
         Ok(set) => set,
         Err(_) => {
-            let there = reflection.services().await.unwrap_or_default().join("\n  ");
+            let there = reflection.services().join("\n  ");
             bail!("no service {service:?} that you may see; there are\n  {there}");
         }
     };

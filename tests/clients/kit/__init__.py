@@ -1,0 +1,1 @@
+"""What the suites share: an installation of the program, checks, denials, messages by reflection."""
