@@ -1,7 +1,6 @@
 //! Who calls: API keys, tokens, certificates; and what nobody needs to be.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,7 +10,7 @@ use rustls_pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
-use crate::platform::{fresh_key, key_yaml, platform};
+use crate::platform::{self, fresh_key, key_yaml, platform};
 use crate::upstream::{READ, Upstream};
 
 const ISSUER: &str = "https://id.example.com";
@@ -103,8 +102,9 @@ impl Issuer {
     }
 }
 
+/// Unix seconds.
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    u64::try_from(platform::now().unix_ms() / 1000).unwrap()
 }
 
 fn claims() -> Value {
@@ -299,6 +299,6 @@ async fn refused(address: std::net::SocketAddr, config: Arc<rustls::ClientConfig
     // TLS 1.3 tells a client of its bad certificate after the handshake.
     match Client::connect_tls(address, config).await {
         Err(_) => true,
-        Ok(client) => client.call(READ).message(b"").is_refused().await,
+        Ok(client) => client.call(READ).closes().await,
     }
 }

@@ -1,6 +1,5 @@
 //! A gRPC client of bare HTTP/2: it sends what it is told and shows what came, bytes and all.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,10 +53,6 @@ impl Client {
         Ok(Self::over(tls, 1 << 20).await)
     }
 
-    /// Over any stream.
-    ///
-    /// # Panics
-    /// When it is no HTTP/2.
     async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, window: u32) -> Self {
         let (h2, connection) = h2::client::Builder::new()
             .initial_window_size(window)
@@ -76,7 +71,7 @@ impl Client {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/grpc"));
         headers.insert("te", HeaderValue::from_static("trailers"));
-        Ask { client: self.clone(), path: path.to_owned(), headers, frames: Vec::new(), trailers: None }
+        Ask { client: self.clone(), path: path.to_owned(), headers, frames: Vec::new() }
     }
 }
 
@@ -86,17 +81,11 @@ pub struct Ask {
     path: String,
     headers: HeaderMap,
     frames: Vec<Bytes>,
-    trailers: Option<HeaderMap>,
 }
 
 impl Ask {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.append(HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
-        self
-    }
-
-    pub fn without(mut self, name: &str) -> Self {
-        self.headers.remove(name);
         self
     }
 
@@ -122,7 +111,7 @@ impl Ask {
     }
 
     /// Whether the connection is closed on this call, without an answer.
-    pub async fn is_refused(self) -> bool {
+    pub async fn closes(self) -> bool {
         let Ok(mut h2) = self.client.h2.ready().await else { return true };
         let request = Request::post("http://localhost/").body(()).unwrap();
         match h2.send_request(request, true) {
@@ -341,8 +330,6 @@ impl Answer {
 /// A decoded `google.rpc.Status`.
 #[derive(Debug, Default)]
 pub struct Denial {
-    pub code: i32,
-    pub message: String,
     /// Short names of the details, in their order.
     pub order: Vec<String>,
     pub info: rpc::ErrorInfo,
@@ -361,7 +348,7 @@ impl Denial {
         let bytes = GeneralPurpose::new(&STANDARD, lenient).decode(text).unwrap();
         let status = rpc::Status::decode(&*bytes).unwrap();
         assert_eq!(status.code, code, "the details name another status than grpc-status");
-        let mut denial = Self { code, message: status.message, ..Self::default() };
+        let mut denial = Self::default();
         for any in status.details {
             let name = any.type_url.strip_prefix("type.googleapis.com/google.rpc.").unwrap().to_owned();
             let value = &*any.value;
@@ -385,10 +372,6 @@ impl Denial {
             denial.order.push(name);
         }
         denial
-    }
-
-    pub fn metadata(&self) -> &HashMap<String, String> {
-        &self.info.metadata
     }
 
     pub fn fact(&self, name: &str) -> &str {

@@ -1,12 +1,12 @@
 //! Limits to the unit: rate, calls at once, quota, and the money at stake.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use oaas_audit::record::audit_record::Event;
 use oaas_proto::oaas::channel::v1 as channel;
 
 use crate::client::{Answer, Client};
-use crate::platform::{fresh_key, platform};
+use crate::platform::{fresh_key, now, platform};
 use crate::upstream::{READ, Upstream, until};
 
 async fn together(client: &Client, key: &str, count: usize, behave: &str) -> Vec<Answer> {
@@ -36,9 +36,9 @@ async fn the_rate_lets_its_burst_through_and_not_one_more() {
         .start()
         .await;
     let client = platform.client().await;
-    let started = Instant::now();
+    let started = now();
     let answers = together(&client, &one, 60, "").await;
-    let most = 10 + (started.elapsed().as_secs_f64() * 5.0).ceil() as usize;
+    let most = 10 + (now().since(started).as_secs_f64() * 5.0).ceil() as usize;
     let got = passed(&answers);
     assert!(got >= 10 && got <= most, "{got} passed, 10 to {most} may");
     assert!(answers.iter().all(|answer| matches!(&*answer.reason(), "" | "RATE_LIMITED")));
