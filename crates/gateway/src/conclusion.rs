@@ -140,7 +140,7 @@ impl Conclusion {
             reason: rejection.map(|r| r.reason),
             origin: self.origin(),
             executed,
-            degraded: self.call.degraded().is_some(),
+            degraded: self.degraded().is_some(),
             failure,
             retry_after,
             elapsed: self.shared.clock.now().since(self.call.arrived),
