@@ -29,6 +29,8 @@ struct Claims {
 struct Remembered {
     /// The issuer as it was then: one that is trusted otherwise now did not sign this.
     issuer: Issuer,
+    /// The keys that it was verified with: later ones may lack the one that signed it.
+    keys: u64,
     actor: Option<String>,
     subject: String,
     expires_unix_ms: i64,
@@ -48,8 +50,10 @@ impl Tokens {
     /// The caller that a token names.
     pub fn identify(&self, callers: &Callers, token: &str, unix_ms: i64) -> Result<Identity, Reason> {
         let digest = *blake3::hash(token.as_bytes()).as_bytes();
+        let keys = self.keys.generation();
         if let Some(known) = self.remembered.lock().get(&digest)
             && known.expires_unix_ms > unix_ms
+            && known.keys == keys
             && callers.issuers.get(&known.issuer.issuer) == Some(&known.issuer)
         {
             return find(callers, &known.issuer.issuer, known.actor.as_ref(), &known.subject);
@@ -59,13 +63,13 @@ impl Tokens {
         let identity = find(callers, &issuer.issuer, actor.as_ref(), &claims.sub)?;
         let mut remembered = self.remembered.lock();
         if remembered.len() >= REMEMBERED_MAX {
-            remembered.retain(|_, token| token.expires_unix_ms > unix_ms);
+            remembered.retain(|_, token| token.expires_unix_ms > unix_ms && token.keys == keys);
             if remembered.len() >= REMEMBERED_MAX {
                 remembered.clear();
             }
         }
         let expires_unix_ms = i64::try_from(claims.exp).unwrap_or(i64::MAX).saturating_mul(1000);
-        let known = Remembered { issuer: issuer.clone(), actor, subject: claims.sub, expires_unix_ms };
+        let known = Remembered { issuer: issuer.clone(), keys, actor, subject: claims.sub, expires_unix_ms };
         remembered.insert(digest, known);
         Ok(identity)
     }

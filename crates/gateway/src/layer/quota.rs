@@ -14,7 +14,7 @@ use oaas_metering::{BudgetError, BudgetKey, BudgetLimit, Ended, Period, QuotaKey
 use oaas_model::Reason;
 use tower::{Layer, Service};
 
-use crate::call::{Call, text};
+use crate::call::Call;
 use crate::gate::{GateFuture, Governed};
 use crate::outcome::Outcome;
 use crate::rejection::{Executed, Rejection, Retry};
@@ -136,8 +136,7 @@ where
         return Err(Box::new(Rejection::new(Reason::MethodUnknown, "quota", "no such method")));
     };
     let (frames, trailers) = buffer::whole(body, entry.request_bytes_max).await?;
-    let encoding = text(&parts.headers, "grpc-encoding");
-    let message = buffer::first_message(&frames, encoding, entry.request_bytes_max)?;
+    let message = buffer::only_message(&frames, &parts.headers, entry.request_bytes_max)?;
     for field in &entry.stakes {
         let stake = stake::read(&entry.descriptor.input(), field, &message)?;
         reserve(&shared, &call, &plan, field, stake)?;
