@@ -64,13 +64,19 @@ async function client(service, key = 'shop') {
   return new Service(given.address, credentials, options);
 }
 
+/** One answer, for one message or for a list of them as a stream. */
 function unary(of, method, request, key = 'shop', more = {}) {
   return new Promise((resolve, reject) => {
     const seen = {};
-    const call = of[method](request, metadata(key, more), { deadline: Date.now() + CALL_MS_MAX }, (error, answer) =>
-      error ? reject(error) : setImmediate(() => resolve({ answer, ...seen })));
+    const done = (error, answer) => (error ? reject(error) : setImmediate(() => resolve({ answer, ...seen })));
+    const rest = [metadata(key, more), { deadline: Date.now() + CALL_MS_MAX }, done];
+    const call = Array.isArray(request) ? of[method](...rest) : of[method](request, ...rest);
     call.on('metadata', (headers) => { seen.headers = headers; });
     call.on('status', (status) => { seen.trailers = status.metadata; });
+    if (Array.isArray(request)) {
+      request.forEach((message) => call.write(message));
+      call.end();
+    }
   });
 }
 
