@@ -1,6 +1,11 @@
 //! The call journal: two records a call, one a refusal, in append-only files with group commit; what a
 //! start does after a crash; how to read it while it is written; and each call explained in words.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
 mod disk;
 mod error;
 mod explain;

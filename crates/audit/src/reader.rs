@@ -86,7 +86,7 @@ impl Reader {
     /// # Errors
     /// When the folder can't be read.
     pub fn records_after(&self, sequence: u64) -> Result<Records, JournalError> {
-        let start = self.segments()?.into_iter().filter(|name| name.first_sequence <= sequence + 1).next_back();
+        let start = self.segments()?.into_iter().rfind(|name| name.first_sequence <= sequence + 1);
         let mut records = self.records_from(start);
         records.seen = sequence;
         Ok(records)

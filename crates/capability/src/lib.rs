@@ -1,6 +1,11 @@
 //! The frame of a capability: what it is given ([`Context`]), what it returns ([`Registration`]),
 //! and how its own errors become gRPC statuses.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
 mod error;
 mod registration;
 

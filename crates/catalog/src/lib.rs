@@ -3,6 +3,11 @@
 //! The serving path never sees YAML: it holds a snapshot, looks methods and callers up in it, and
 //! a reload swaps the whole snapshot at once.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
 mod access;
 mod callers;
 mod diagnostic;

@@ -3,6 +3,11 @@
 //! - [`rebate`]: plans, tiers, multi-level distribution, the law's limits, the accrual ledger.
 //! - [`coupon`]: batches, issuing and redeeming, exactly once.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
 pub mod coupon;
 pub mod rebate;
 

@@ -4,6 +4,11 @@
 //! quantiles, learned online from recorded clearances. The pure core compiles without the feature
 //! `grpc`; with it, `services` gives what the gateway reaches in this process.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
 pub mod clearance_time;
 mod customs;
 

@@ -1,5 +1,10 @@
 //! The governed call. The way of a call is in [`stack`]; what a call is, in [`call`].
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
 pub mod alert;
 pub mod auth;
 pub mod bound;

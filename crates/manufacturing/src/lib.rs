@@ -1,5 +1,10 @@
 //! Production and engineering: what to reserve, make, buy or subcontract, by when, and at what cost.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
 pub mod production;
 
 /// Starts the domain: migrates its tables and returns its services.

@@ -11,6 +11,11 @@
 //! the disk, observe the records from [`Meters::mark`] on, flush with the noted one. A method whose records
 //! are sampled has no exact quota or budget across a crash.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
 mod budget;
 mod calendar;
 mod live;

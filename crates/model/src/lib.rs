@@ -1,5 +1,10 @@
 //! The shared kernel: nouns that three or more crates use. No serde, no async, no IO.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
 mod call_id;
 mod clock;
 mod code;

@@ -13,7 +13,13 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Order capabilities as governed services.
 #[derive(Debug, Parser)]
-#[command(name = "oaas", version, about, max_term_width = 110)]
+#[command(
+    name = "oaas",
+    version,
+    max_term_width = 110,
+    after_help = "Every setting of deploy/oaas.yaml is also a variable: drain.wait_ms is OAAS_DRAIN__WAIT_MS.\n\
+                  `oaas config --dump` prints those in force."
+)]
 struct Args {
     #[command(flatten)]
     settings: SettingsArgs,
@@ -56,6 +62,8 @@ enum Command {
     },
     /// Measure a capability's predictions against recorded facts
     Backtest(cli::backtest::BacktestArgs),
+    /// Add a capability to the code
+    Capability(cli::scaffold::ScaffoldArgs),
     /// The settings in force
     Config {
         /// Print them as a file of settings
@@ -117,6 +125,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             cli::backtest::run(&backtest, output)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Capability(scaffold) => cli::scaffold::run(scaffold, output),
         Command::Config { dump } => {
             if !dump {
                 anyhow::bail!("what of the settings? `oaas config --dump` prints those in force");

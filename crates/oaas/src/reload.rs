@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use oaas_catalog::{Snapshot, Sources};
 use oaas_gateway::Gateway;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,7 +33,11 @@ pub async fn first(loader: &mut Loader, config: &Config) -> anyhow::Result<(Snap
         Err(error) => error,
     };
     let Some(last_good) = oaas_catalog::load_last_good(&config.data.join(LAST_GOOD))? else {
-        return Err(broken.context(format!("the catalog in {} can't be loaded", config.catalog.display())));
+        let folder = config.catalog.display();
+        if !config.catalog.is_dir() {
+            bail!("no catalog in {folder}; start in a checkout, or name the folder with --catalog");
+        }
+        return Err(broken.context(format!("the catalog in {folder} can't be loaded")));
     };
     tracing::error!("the catalog can't be loaded; the last good version is served:\n{broken:#}");
     let snapshot = loader.load(&last_good).await.context("the last good catalog")?;

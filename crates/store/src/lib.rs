@@ -3,6 +3,11 @@
 //! A capability keeps its state in tables of its own, named `<domain>_<noun>`; nobody else reads
 //! them. SQLite runs in WAL mode with `synchronous = FULL`, so a committed row survives a power cut.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
 use std::path::Path;
 use std::str::FromStr as _;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Calls of every kind, explained in both languages.
+
 use std::collections::HashMap;
 
 use super::*;

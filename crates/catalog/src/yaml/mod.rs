@@ -8,6 +8,3 @@ mod reader;
 
 pub(crate) use node::{Kind, Mark, Node};
 pub(crate) use reader::{Budget, Stream, read, read_streaming};
-
-#[cfg(test)]
-mod tests;

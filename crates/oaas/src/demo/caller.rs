@@ -165,5 +165,5 @@ fn reason(status: &tonic::Status) -> String {
         .iter()
         .find(|detail| detail.type_url.ends_with("google.rpc.ErrorInfo"))
         .and_then(|detail| oaas_proto::google::rpc::ErrorInfo::decode(&*detail.value).ok())
-        .map_or_else(|| format!("{:?}", status.code()), |info| info.reason)
+        .map_or_else(|| oaas_model::Code::from_number(status.code() as u32).to_string(), |info| info.reason)
 }

@@ -184,8 +184,8 @@ async fn order(shop: &Client, supplier: &Client, n: usize) -> anyhow::Result<()>
     }
     if n.is_multiple_of(200) {
         supplier.call("oaas.channel.v1.RebateService/CalculateRebate", vec![rebate(n, amount)], n).await?;
-        shop.call("oaas.demo.v1.CarrierService/QuoteFreight", vec![json!({ "country": "Germany" })], n)
-            .await?;
+        let unknown = json!({ "consignment": { "destination_country": "Germany" } });
+        shop.call(predicted, vec![unknown], n).await?;
     }
     Ok(())
 }

@@ -52,7 +52,10 @@ pub fn print(stage: &Stage, seen: &Seen, alerts: &[Arc<Alert>], abuse: &Abuse, o
     let mut table = Table::new();
     table.load_preset(UTF8_HORIZONTAL_ONLY);
     for (reason, count) in seen.reasons() {
-        let meaning = oaas_model::Reason::parse(&reason).map_or("", |reason| reason.meaning(output.lang));
+        let meaning = match oaas_model::Reason::parse(&reason) {
+            Some(reason) => reason.meaning(output.lang),
+            None => output.say("The capability's own answer.", "能力自身的应答。"),
+        };
         table.add_row([reason, count.to_string(), meaning.to_owned()]);
     }
     anstream::println!("{table}");
@@ -119,9 +122,22 @@ fn next_steps(stage: &Stage, journal: &str, output: Output) {
         stage.config.callers.display()
     );
     anstream::println!("{}", output.say("\nThree commands to try next", "\n接下来可以试试"));
-    anstream::println!("  oaas audit tail -n 5 --reason BUDGET_EXHAUSTED --data {data}");
-    anstream::println!("  oaas catalog search 返利 --catalog {}", stage.config.catalog.display());
-    anstream::println!("  oaas serve {settings}");
+    let program = program();
+    anstream::println!("  {program} audit tail -n 5 --reason BUDGET_EXHAUSTED --data {data}");
+    anstream::println!("  {program} catalog search 返利 --catalog {}", stage.config.catalog.display());
+    anstream::println!("  {program} serve {settings}");
+}
+
+/// How this program is called from here.
+fn program() -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    match std::env::current_exe() {
+        Ok(path) => match path.strip_prefix(&here) {
+            Ok(below) => format!("./{}", below.display()),
+            Err(_) => path.display().to_string(),
+        },
+        Err(_) => "oaas".to_owned(),
+    }
 }
 
 /// Where the process is to be found, and as whom.
@@ -131,7 +147,8 @@ pub fn keeps_serving(stage: &Stage, output: Output) {
         anstream::println!("  {:<12} {}", caller.id, caller.key);
     }
     anstream::println!(
-        "  oaas call oaas.demo.v1.CarrierService/QuoteFreight -d '{{\"country\":\"DE\",\"weight_grams\":1500}}' --address {} --key {}",
+        "  {} call oaas.demo.v1.CarrierService/QuoteFreight -d '{{\"country\":\"DE\",\"weight_grams\":1500}}' --address {} --key {}",
+        program(),
         stage.address(),
         stage.shop.key
     );

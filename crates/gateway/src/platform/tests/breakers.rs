@@ -1,3 +1,5 @@
+//! Breakers by hand, called through the stack.
+
 use oaas_proto::oaas::gateway::v1 as wire;
 use oaas_proto::oaas::gateway::v1::breaker_service_client::BreakerServiceClient;
 use tonic::Code;

@@ -1,3 +1,5 @@
+//! The catalog service, called through the stack.
+
 use oaas_proto::oaas::catalog::v1 as wire;
 use oaas_proto::oaas::catalog::v1::catalog_service_client::CatalogServiceClient;
 use tonic::{Code, Status};

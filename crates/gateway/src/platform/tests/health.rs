@@ -1,3 +1,5 @@
+//! Health, called through the stack.
+
 use std::sync::atomic::Ordering;
 
 use oaas_proto::grpc::health::v1::HealthCheckRequest;

@@ -1,3 +1,5 @@
+//! Reflection, called through the stack.
+
 use oaas_proto::grpc::reflection::v1::server_reflection_client::ServerReflectionClient;
 use oaas_proto::grpc::reflection::v1::server_reflection_request::MessageRequest;
 use oaas_proto::grpc::reflection::v1::server_reflection_response::MessageResponse;

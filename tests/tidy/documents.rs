@@ -1,0 +1,84 @@
+//! The documents say what is there: their links lead somewhere, the tests that they name exist, and each
+//! decision is in its list.
+
+use std::path::{Path, PathBuf};
+
+use crate::{files_ending, none_of, root, text};
+
+/// Most bytes of a decision: one page.
+const DECISION_BYTES_MAX: usize = 5_000;
+
+fn documents() -> Vec<PathBuf> {
+    let at_root = std::fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path());
+    let at_root = at_root.filter(|path| path.extension().is_some_and(|e| e == "md"));
+    let at_root = at_root.map(|path| PathBuf::from(path.file_name().unwrap()));
+    at_root.chain(files_ending("docs", &["md"])).collect()
+}
+
+/// What stands between `open` and `close`, each time.
+fn between<'a>(text: &'a str, open: &str, close: char) -> Vec<&'a str> {
+    text.split(open).skip(1).filter_map(|rest| rest.split_once(close)).map(|(inner, _)| inner).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut faults = Vec::new();
+    for document in documents() {
+        let text = text(&document);
+        for link in between(&text, "](", ')') {
+            let target = link.split('#').next().unwrap();
+            if target.is_empty() || target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            let path = root().join(document.parent().unwrap_or(Path::new(""))).join(target);
+            if !path.exists() {
+                faults.push(format!("{}: {link} leads nowhere", document.display()));
+            }
+        }
+    }
+    none_of(&faults);
+}
+
+#[test]
+fn every_test_that_a_document_names_is_there() {
+    let (mut faults, mut named) = (Vec::new(), 0);
+    for document in documents() {
+        for name in between(&text(&document), "`", '`') {
+            let Some((file, function)) = name.split_once(".rs::") else { continue };
+            named += 1;
+            let path = root().join(format!("{file}.rs"));
+            let there = std::fs::read_to_string(&path).is_ok_and(|code| {
+                code.contains(&format!("fn {function}(")) || code.contains(&format!("fn {function}<"))
+            });
+            if !there {
+                faults.push(format!("{}: no test {name}", document.display()));
+            }
+        }
+    }
+    none_of(&faults);
+    assert!(named >= 8, "ARCHITECTURE.md names the test of each invariant as `path/to/file.rs::function`");
+}
+
+#[test]
+fn every_decision_is_a_page_in_the_list() {
+    let list = text("docs/decisions/README.md".as_ref());
+    let mut faults = Vec::new();
+    for page in files_ending("docs/decisions", &["md"]) {
+        let (name, content) = (page.file_name().unwrap().to_str().unwrap(), text(&page));
+        if name == "README.md" {
+            continue;
+        }
+        if !list.contains(&format!("]({name})")) {
+            faults.push(format!("docs/decisions/README.md does not list {name}"));
+        }
+        for part in ["# ", "**Decided.**", "**Why.**", "**Instead of.**"] {
+            if !content.contains(part) {
+                faults.push(format!("{}: no {part:?}", page.display()));
+            }
+        }
+        if content.len() > DECISION_BYTES_MAX {
+            faults.push(format!("{}: {} bytes, over {DECISION_BYTES_MAX}", page.display(), content.len()));
+        }
+    }
+    none_of(&faults);
+}
