@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm as Jwa, Validation, decode, decode_header};
-use oaas_catalog::{Algorithm, Application, Callers, Issuer};
+use oaas_catalog::{Algorithm, Callers, Issuer};
 use oaas_model::Reason;
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -24,13 +24,12 @@ struct Claims {
     azp: Option<String>,
 }
 
-/// A token that was verified.
+/// What a verified token says. Whom that names is looked up for each call, for it is the callers' version
+/// that knows.
 struct Remembered {
-    /// The callers that it was verified against: another version may know the issuer no more.
-    callers: usize,
-    application: Arc<Application>,
-    on_behalf_of: Option<String>,
-    expires_unix_ms: i64,
+    /// The issuer as it was trusted then; with other demands the token is verified again.
+    issuer: Issuer,
+    claims: Claims,
 }
 
 /// Verifies tokens.
@@ -47,39 +46,31 @@ impl Tokens {
     /// The caller that a token names.
     pub fn identify(&self, callers: &Callers, token: &str, unix_ms: i64) -> Result<Identity, Reason> {
         let digest = *blake3::hash(token.as_bytes()).as_bytes();
-        let version = std::ptr::from_ref(callers) as usize;
-        if let Some(known) = self.remembered.lock().get(&digest)
-            && known.callers == version
-            && known.expires_unix_ms > unix_ms
+        if let Some(Remembered { issuer, claims }) = self.remembered.lock().get(&digest)
+            && callers.issuers.get(&issuer.issuer) == Some(issuer)
+            && claims.expires_unix_ms() > unix_ms
         {
-            let (application, on_behalf_of) = (Arc::clone(&known.application), known.on_behalf_of.clone());
-            return Ok(Identity { application, on_behalf_of, by: "jwt" });
+            return claims.identity(callers, &issuer.issuer);
         }
-        let claims = self.verify(callers, token, unix_ms)?;
-        let (issuer, claims) = (claims.0, claims.1);
-        let actor = claims.client_id.as_ref().or(claims.azp.as_ref());
-        let (application, on_behalf_of) = find(callers, &issuer, actor, &claims.sub)?;
+        let (issuer, claims) = self.verify(callers, token, unix_ms)?;
+        let identity = claims.identity(callers, &issuer.issuer)?;
         let mut remembered = self.remembered.lock();
         if remembered.len() >= REMEMBERED_MAX {
-            remembered.retain(|_, token| token.expires_unix_ms > unix_ms && token.callers == version);
+            remembered.retain(|_, token| token.claims.expires_unix_ms() > unix_ms);
             if remembered.len() >= REMEMBERED_MAX {
                 remembered.clear();
             }
         }
-        let expires_unix_ms = i64::try_from(claims.exp).unwrap_or(i64::MAX).saturating_mul(1000);
-        remembered.insert(
-            digest,
-            Remembered {
-                callers: version,
-                application: Arc::clone(&application),
-                on_behalf_of: on_behalf_of.clone(),
-                expires_unix_ms,
-            },
-        );
-        Ok(Identity { application, on_behalf_of, by: "jwt" })
+        remembered.insert(digest, Remembered { issuer: issuer.clone(), claims });
+        Ok(identity)
     }
 
-    fn verify(&self, callers: &Callers, token: &str, unix_ms: i64) -> Result<(Arc<str>, Claims), Reason> {
+    fn verify<'c>(
+        &self,
+        callers: &'c Callers,
+        token: &str,
+        unix_ms: i64,
+    ) -> Result<(&'c Issuer, Claims), Reason> {
         let invalid = Reason::CredentialsInvalid;
         let header = decode_header(token).map_err(|_| invalid)?;
         let issuer =
@@ -98,23 +89,25 @@ impl Tokens {
         if claims.exp.saturating_add(LEEWAY_S) <= now_s {
             return Err(Reason::CredentialsExpired);
         }
-        Ok((Arc::clone(&issuer.issuer), claims))
+        Ok((issuer, claims))
     }
 }
 
-/// An application by the client that got the token, else by its subject.
-fn find(
-    callers: &Callers,
-    issuer: &str,
-    actor: Option<&String>,
-    subject: &str,
-) -> Result<(Arc<Application>, Option<String>), Reason> {
-    let by = |name: &str| callers.subjects.get(&(Box::from(issuer), Box::from(name))).cloned();
-    if let Some(application) = actor.and_then(|actor| by(actor)) {
-        let on_behalf_of = (actor.map(String::as_str) != Some(subject)).then(|| subject.to_owned());
-        return Ok((application, on_behalf_of));
+impl Claims {
+    fn expires_unix_ms(&self) -> i64 {
+        i64::try_from(self.exp).unwrap_or(i64::MAX).saturating_mul(1000)
     }
-    by(subject).map(|application| (application, None)).ok_or(Reason::CredentialsInvalid)
+
+    /// An application by the client that got the token, else by its subject.
+    fn identity(&self, callers: &Callers, issuer: &str) -> Result<Identity, Reason> {
+        let by = |name: &str| callers.subjects.get(&(Box::from(issuer), Box::from(name))).cloned();
+        let actor = self.client_id.as_ref().or(self.azp.as_ref());
+        let (application, on_behalf_of) = match actor.and_then(|actor| by(actor)) {
+            Some(application) => (application, (actor != Some(&self.sub)).then(|| self.sub.clone())),
+            None => (by(&self.sub).ok_or(Reason::CredentialsInvalid)?, None),
+        };
+        Ok(Identity { application, on_behalf_of, by: "jwt" })
+    }
 }
 
 fn allowed(issuer: &Issuer, algorithm: Jwa) -> Option<Jwa> {
@@ -139,4 +132,82 @@ fn unverified_issuer(token: &str) -> Option<String> {
     let payload = token.split('.').nth(1)?;
     let json = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).ok()?;
     serde_json::from_slice::<Iss>(&json).ok().map(|claims| claims.iss)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use oaas_catalog::{Application, Jwks, Subscriptions};
+
+    use super::*;
+
+    const ISSUER: &str = "https://id.example.com";
+    /// The key pair of RFC 8032 §7.1, test 1.
+    const JWKS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    /// `{iss: ISSUER, aud: "oaas", sub: "shop", exp: 2099-01-01}`, signed by it.
+    const TOKEN: &str = concat!(
+        "eyJhbGciOiJFZERTQSIsImtpZCI6ImsifQ.",
+        "eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUuY29tIiwiYXVkIjoib2FhcyIsInN1YiI6InNob3AiLCJleHAiOjQwNzA5MDg4MDB9.",
+        "KST0CAKXTKZBJLNLMxnhp0KPp-1NR7-3OpSPBC_99OBa7xQWMqfI4CxJo83dPMJKBskm8kmGBA10l5KhgO00Ag"
+    );
+    const NOW_MS: i64 = 1_800_000_000_000;
+
+    fn callers(audience: &str, application: Option<&str>) -> Callers {
+        let issuer = Issuer {
+            issuer: ISSUER.into(),
+            audience: audience.to_owned(),
+            algorithms: vec![Algorithm::EdDSA],
+            jwks: Jwks::File("keys.json".into()),
+        };
+        let mut callers = Callers::default();
+        callers.issuers.insert(ISSUER.into(), issuer);
+        if let Some(id) = application {
+            let application = Application {
+                id: id.into(),
+                owner: String::new(),
+                roles: Vec::new(),
+                subscriptions: Subscriptions::default(),
+            };
+            callers.subjects.insert((ISSUER.into(), "shop".into()), Arc::new(application));
+        }
+        callers
+    }
+
+    async fn tokens(callers: &Callers) -> Tokens {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("keys.json"), JWKS).unwrap();
+        let keys = Arc::new(Keys::default());
+        keys.refresh(callers, Path::new(folder.path())).await;
+        Tokens::new(keys)
+    }
+
+    #[tokio::test]
+    async fn a_remembered_token_names_whom_the_present_callers_say() {
+        // One place in memory for all versions: what is remembered must not go by the address.
+        let mut callers = callers("oaas", Some("shop"));
+        let tokens = tokens(&callers).await;
+        let named = |callers: &Callers| {
+            tokens.identify(callers, TOKEN, NOW_MS).map(|identity| identity.application.id.to_string())
+        };
+        assert_eq!(named(&callers), Ok("shop".to_owned()));
+        callers = super::tests::callers("oaas", Some("new-shop"));
+        assert_eq!(named(&callers), Ok("new-shop".to_owned()));
+        callers = super::tests::callers("oaas", None);
+        assert_eq!(named(&callers), Err(Reason::CredentialsInvalid));
+        callers = super::tests::callers("somebody-else", Some("shop"));
+        assert_eq!(named(&callers), Err(Reason::CredentialsInvalid));
+        callers = super::tests::callers("oaas", Some("shop"));
+        callers.issuers.clear();
+        assert_eq!(named(&callers), Err(Reason::CredentialsInvalid));
+    }
+
+    #[tokio::test]
+    async fn a_token_ends_also_when_it_is_remembered() {
+        let callers = callers("oaas", Some("shop"));
+        let tokens = tokens(&callers).await;
+        let at = |unix_ms| tokens.identify(&callers, TOKEN, unix_ms).map(|identity| identity.by);
+        assert_eq!(at(NOW_MS), Ok("jwt"));
+        assert_eq!(at(4_070_908_830_000), Err(Reason::CredentialsExpired));
+    }
 }
