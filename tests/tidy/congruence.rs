@@ -158,7 +158,9 @@ fn every_rpc_of_ours_says_its_http_form() {
 #[test]
 fn no_money_of_the_contract_is_a_float() {
     let pool = DescriptorPool::decode(oaas_proto::DESCRIPTORS).unwrap();
-    let ours = pool.all_messages().filter(|message| message.full_name().starts_with("oaas."));
+    let ours = pool
+        .all_messages()
+        .filter(|message| message.full_name().starts_with("oaas.") && !message.is_map_entry());
     let floats = ours.flat_map(|message| message.fields().collect::<Vec<_>>()).filter(|field| {
         let float = matches!(field.kind(), Kind::Double | Kind::Float);
         float && field.name().split('_').any(|word| MONEY.contains(&word))

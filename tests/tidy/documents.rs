@@ -15,9 +15,9 @@ fn documents() -> Vec<PathBuf> {
     at_root.chain(files_ending("docs", &["md"])).collect()
 }
 
-/// What stands between `open` and `close`, each time.
-fn between<'a>(text: &'a str, open: &str, close: char) -> Vec<&'a str> {
-    text.split(open).skip(1).filter_map(|rest| rest.split_once(close)).map(|(inner, _)| inner).collect()
+/// What the links of a document point to.
+fn links(text: &str) -> Vec<&str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target).collect()
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn every_link_leads_somewhere() {
     let mut faults = Vec::new();
     for document in documents() {
         let text = text(&document);
-        for link in between(&text, "](", ')') {
+        for link in links(&text) {
             let target = link.split('#').next().unwrap();
             if target.is_empty() || target.contains("://") || target.starts_with("mailto:") {
                 continue;
@@ -43,12 +43,17 @@ fn every_link_leads_somewhere() {
 fn every_test_that_a_document_names_is_there() {
     let (mut faults, mut named) = (Vec::new(), 0);
     for document in documents() {
-        for name in between(&text(&document), "`", '`') {
-            let Some((file, function)) = name.split_once(".rs::") else { continue };
+        // Every second piece between backticks is code.
+        for name in text(&document).split('`').skip(1).step_by(2) {
+            let Some((file, function)) = name.split_once("::") else { continue };
+            let definition = match Path::new(file).extension().and_then(|e| e.to_str()) {
+                Some("rs") => "fn",
+                Some("py") => "def",
+                _ => continue,
+            };
             named += 1;
-            let path = root().join(format!("{file}.rs"));
-            let there = std::fs::read_to_string(&path).is_ok_and(|code| {
-                code.contains(&format!("fn {function}(")) || code.contains(&format!("fn {function}<"))
+            let there = std::fs::read_to_string(root().join(file)).is_ok_and(|code| {
+                ['(', '<'].iter().any(|next| code.contains(&format!("{definition} {function}{next}")))
             });
             if !there {
                 faults.push(format!("{}: no test {name}", document.display()));

@@ -11,6 +11,7 @@ from kit.check import Report, SkipSuite
 SUITES = {
     "python-client": "suites.python_client",
     "refusals": "suites.refusals",
+    "identity": "suites.identity",
     "health": "suites.health",
     "node-client": "suites.node_client",
     "contract": "suites.contract",
@@ -18,6 +19,7 @@ SUITES = {
     "foreign-services": "trials.foreign",
     "breaker": "trials.breaker",
     "reload": "trials.reload",
+    "drain": "trials.drain",
     "crash": "trials.crash",
 }
 

@@ -8,7 +8,7 @@ import subprocess
 from kit import echo
 from kit.beside import PythonUpstream
 from kit.check import SkipCase, equal, holds
-from kit.installation import ROOT, Caller, Installation, data_folder, subscription, wait_until
+from kit.installation import PROGRAM, ROOT, Caller, Installation, data_folder, subscription, wait_until
 from kit.wire import Client
 from suites.python_client import BREAKERS, CATALOG, CLEARANCE, COUPON, REBATE
 
@@ -202,7 +202,7 @@ def rest(suite, installation) -> None:
         holds(f"data: {installation.data}" in text, text)
         again = installation.folder / "again.yaml"
         again.write_text(text)
-        done = subprocess.run([installation_program(), "--config", again, "config", "--dump"], capture_output=True,
+        done = subprocess.run([PROGRAM, "--config", again, "config", "--dump"], capture_output=True,
                               text=True, env=installation.environment(), cwd=installation.folder, timeout=60)
         equal(good(done), text)
         equal(json.loads(good(installation.command("--json", "config", "--dump")))["data"], str(installation.data))
@@ -211,12 +211,6 @@ def rest(suite, installation) -> None:
         holds(echo.path("Tell").strip("/") in metrics or "Tell" in metrics, metrics[:500])
         holds("Never" not in metrics, "a method that is in no catalog has a label of its own")
         equal((installation.get("/healthz").strip(), installation.get("/readyz").strip()), ("alive", "ready"))
-
-
-def installation_program() -> pathlib.Path:
-    from kit.installation import PROGRAM
-
-    return pathlib.Path(PROGRAM)
 
 
 def clearance(suite, installation) -> None:

@@ -19,17 +19,19 @@ const LEEWAY_S: u64 = 30;
 #[derive(Debug, Deserialize)]
 struct Claims {
     exp: u64,
+    nbf: Option<u64>,
     sub: String,
     client_id: Option<String>,
     azp: Option<String>,
 }
 
-/// What a verified token says. Whom that names is looked up for each call, for it is the callers' version
-/// that knows.
+/// A token that was verified; whom it names is looked up each time, for the callers may have changed.
 struct Remembered {
-    /// The issuer as it was trusted then; with other demands the token is verified again.
+    /// The issuer as it was then: one that is trusted otherwise now did not sign this.
     issuer: Issuer,
-    claims: Claims,
+    actor: Option<String>,
+    subject: String,
+    expires_unix_ms: i64,
 }
 
 /// Verifies tokens.
@@ -46,22 +48,25 @@ impl Tokens {
     /// The caller that a token names.
     pub fn identify(&self, callers: &Callers, token: &str, unix_ms: i64) -> Result<Identity, Reason> {
         let digest = *blake3::hash(token.as_bytes()).as_bytes();
-        if let Some(Remembered { issuer, claims }) = self.remembered.lock().get(&digest)
-            && callers.issuers.get(&issuer.issuer) == Some(issuer)
-            && claims.expires_unix_ms() > unix_ms
+        if let Some(known) = self.remembered.lock().get(&digest)
+            && known.expires_unix_ms > unix_ms
+            && callers.issuers.get(&known.issuer.issuer) == Some(&known.issuer)
         {
-            return claims.identity(callers, &issuer.issuer);
+            return find(callers, &known.issuer.issuer, known.actor.as_ref(), &known.subject);
         }
         let (issuer, claims) = self.verify(callers, token, unix_ms)?;
-        let identity = claims.identity(callers, &issuer.issuer)?;
+        let actor = claims.client_id.or(claims.azp);
+        let identity = find(callers, &issuer.issuer, actor.as_ref(), &claims.sub)?;
         let mut remembered = self.remembered.lock();
         if remembered.len() >= REMEMBERED_MAX {
-            remembered.retain(|_, token| token.claims.expires_unix_ms() > unix_ms);
+            remembered.retain(|_, token| token.expires_unix_ms > unix_ms);
             if remembered.len() >= REMEMBERED_MAX {
                 remembered.clear();
             }
         }
-        remembered.insert(digest, Remembered { issuer: issuer.clone(), claims });
+        let expires_unix_ms = i64::try_from(claims.exp).unwrap_or(i64::MAX).saturating_mul(1000);
+        let known = Remembered { issuer: issuer.clone(), actor, subject: claims.sub, expires_unix_ms };
+        remembered.insert(digest, known);
         Ok(identity)
     }
 
@@ -89,25 +94,23 @@ impl Tokens {
         if claims.exp.saturating_add(LEEWAY_S) <= now_s {
             return Err(Reason::CredentialsExpired);
         }
+        // Not yet valid (RFC 7519 §4.1.5); the library would read the machine's clock for this one too.
+        if claims.nbf.is_some_and(|nbf| nbf > now_s.saturating_add(LEEWAY_S)) {
+            return Err(invalid);
+        }
         Ok((issuer, claims))
     }
 }
 
-impl Claims {
-    fn expires_unix_ms(&self) -> i64 {
-        i64::try_from(self.exp).unwrap_or(i64::MAX).saturating_mul(1000)
+/// An application by the client that got the token, else by its subject.
+fn find(callers: &Callers, issuer: &str, actor: Option<&String>, subject: &str) -> Result<Identity, Reason> {
+    let by = |name: &str| callers.subjects.get(&(Box::from(issuer), Box::from(name))).cloned();
+    if let Some(application) = actor.and_then(|actor| by(actor)) {
+        let on_behalf_of = (actor.map(String::as_str) != Some(subject)).then(|| subject.to_owned());
+        return Ok(Identity { application, on_behalf_of, by: "jwt" });
     }
-
-    /// An application by the client that got the token, else by its subject.
-    fn identity(&self, callers: &Callers, issuer: &str) -> Result<Identity, Reason> {
-        let by = |name: &str| callers.subjects.get(&(Box::from(issuer), Box::from(name))).cloned();
-        let actor = self.client_id.as_ref().or(self.azp.as_ref());
-        let (application, on_behalf_of) = match actor.and_then(|actor| by(actor)) {
-            Some(application) => (application, (actor != Some(&self.sub)).then(|| self.sub.clone())),
-            None => (by(&self.sub).ok_or(Reason::CredentialsInvalid)?, None),
-        };
-        Ok(Identity { application, on_behalf_of, by: "jwt" })
-    }
+    let application = by(subject).ok_or(Reason::CredentialsInvalid)?;
+    Ok(Identity { application, on_behalf_of: None, by: "jwt" })
 }
 
 fn allowed(issuer: &Issuer, algorithm: Jwa) -> Option<Jwa> {
