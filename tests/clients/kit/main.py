@@ -1,5 +1,6 @@
 """Runs the suites one after the other and counts."""
 
+import atexit
 import importlib
 import os
 import sys
@@ -49,6 +50,7 @@ def main(wanted: list[str]) -> int:
 if __name__ == "__main__":
     sys.stdout.reconfigure(line_buffering=True)
     code = main(sys.argv[1:])
+    # What failed cases left behind: processes are ended here, and open channels must not hold this one.
+    atexit._run_exitfuncs()
     sys.stdout.flush()
-    # Channels that a failed case left open must not hold the process.
     os._exit(code)
