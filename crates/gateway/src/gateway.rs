@@ -231,7 +231,8 @@ impl Gateway {
             true => Some(client_tls(&service.name, tls.as_ref(), &self.inner.catalog_folder)?),
             false => None,
         };
-        let config = PoolConfig { tls, ..PoolConfig::new(endpoints.clone()) };
+        let deadline_margin = crate::metadata::MARGIN;
+        let config = PoolConfig { tls, deadline_margin, ..PoolConfig::new(endpoints.clone()) };
         let pool = Pool::new(config, Arc::clone(&self.shared.clock));
         pools.insert(service.name.to_string(), (upstream, pool.clone()));
         Ok(Target::Remote(pool))
