@@ -5,17 +5,19 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use oaas_model::Timestamp;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::client::frame;
+use crate::platform::now;
 
 /// The service's contract. All messages are the same, so that any method can stand in for another.
 const PROTO: &str = r#"
@@ -62,7 +64,7 @@ pub struct Seen {
     pub headers: HeaderMap,
     pub body: Bytes,
     /// How the caller reset the stream, and when.
-    pub reset: Option<(Reason, Instant)>,
+    pub reset: Option<(Reason, Timestamp)>,
     /// The whole request came.
     pub complete: bool,
     /// Bytes of the answer that HTTP/2 had room for.
@@ -402,7 +404,7 @@ impl Exchange {
 
     fn was_reset(&self, reset: Result<Reason, h2::Error>) {
         let reason = reset.unwrap_or(Reason::INTERNAL_ERROR);
-        self.note(|seen| seen.reset = Some((reason, Instant::now())));
+        self.note(|seen| seen.reset = Some((reason, now())));
     }
 }
 

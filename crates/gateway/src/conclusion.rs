@@ -163,6 +163,12 @@ impl Conclusion {
                 self.shared.journal.skip(&self.call.path);
                 Durable::Done(Some(Ok(())))
             }
+            // A degraded answer is an answer. It did not leave this process, so it has no intent.
+            Intent::None if self.call.degraded().is_some() && outcome.code == Code::Ok => {
+                let event = Event::Outcome(outcome_record(&self.call, outcome));
+                let written = self.shared.journal.append(event);
+                Durable::Done(Some(written.map(drop).map_err(|error| unwritten(&error))))
+            }
             Intent::None => {
                 self.shared.journal.refuse(refusal(&self.call, outcome));
                 Durable::Done(Some(Ok(())))

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm as Jwa, Validation, decode, decode_header};
-use oaas_catalog::{Algorithm, Application, Callers, Issuer};
+use oaas_catalog::{Algorithm, Callers, Issuer};
 use oaas_model::Reason;
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -19,17 +19,18 @@ const LEEWAY_S: u64 = 30;
 #[derive(Debug, Deserialize)]
 struct Claims {
     exp: u64,
+    nbf: Option<u64>,
     sub: String,
     client_id: Option<String>,
     azp: Option<String>,
 }
 
-/// A token that was verified.
+/// A token that was verified; whom it names is looked up each time, for the callers may have changed.
 struct Remembered {
-    /// The callers that it was verified against: another version may know the issuer no more.
-    callers: usize,
-    application: Arc<Application>,
-    on_behalf_of: Option<String>,
+    /// The issuer as it was then: one that is trusted otherwise now did not sign this.
+    issuer: Issuer,
+    actor: Option<String>,
+    subject: String,
     expires_unix_ms: i64,
 }
 
@@ -47,39 +48,34 @@ impl Tokens {
     /// The caller that a token names.
     pub fn identify(&self, callers: &Callers, token: &str, unix_ms: i64) -> Result<Identity, Reason> {
         let digest = *blake3::hash(token.as_bytes()).as_bytes();
-        let version = std::ptr::from_ref(callers) as usize;
         if let Some(known) = self.remembered.lock().get(&digest)
-            && known.callers == version
             && known.expires_unix_ms > unix_ms
+            && callers.issuers.get(&known.issuer.issuer) == Some(&known.issuer)
         {
-            let (application, on_behalf_of) = (Arc::clone(&known.application), known.on_behalf_of.clone());
-            return Ok(Identity { application, on_behalf_of, by: "jwt" });
+            return find(callers, &known.issuer.issuer, known.actor.as_ref(), &known.subject);
         }
-        let claims = self.verify(callers, token, unix_ms)?;
-        let (issuer, claims) = (claims.0, claims.1);
-        let actor = claims.client_id.as_ref().or(claims.azp.as_ref());
-        let (application, on_behalf_of) = find(callers, &issuer, actor, &claims.sub)?;
+        let (issuer, claims) = self.verify(callers, token, unix_ms)?;
+        let actor = claims.client_id.or(claims.azp);
+        let identity = find(callers, &issuer.issuer, actor.as_ref(), &claims.sub)?;
         let mut remembered = self.remembered.lock();
         if remembered.len() >= REMEMBERED_MAX {
-            remembered.retain(|_, token| token.expires_unix_ms > unix_ms && token.callers == version);
+            remembered.retain(|_, token| token.expires_unix_ms > unix_ms);
             if remembered.len() >= REMEMBERED_MAX {
                 remembered.clear();
             }
         }
         let expires_unix_ms = i64::try_from(claims.exp).unwrap_or(i64::MAX).saturating_mul(1000);
-        remembered.insert(
-            digest,
-            Remembered {
-                callers: version,
-                application: Arc::clone(&application),
-                on_behalf_of: on_behalf_of.clone(),
-                expires_unix_ms,
-            },
-        );
-        Ok(Identity { application, on_behalf_of, by: "jwt" })
+        let known = Remembered { issuer: issuer.clone(), actor, subject: claims.sub, expires_unix_ms };
+        remembered.insert(digest, known);
+        Ok(identity)
     }
 
-    fn verify(&self, callers: &Callers, token: &str, unix_ms: i64) -> Result<(Arc<str>, Claims), Reason> {
+    fn verify<'c>(
+        &self,
+        callers: &'c Callers,
+        token: &str,
+        unix_ms: i64,
+    ) -> Result<(&'c Issuer, Claims), Reason> {
         let invalid = Reason::CredentialsInvalid;
         let header = decode_header(token).map_err(|_| invalid)?;
         let issuer =
@@ -98,23 +94,23 @@ impl Tokens {
         if claims.exp.saturating_add(LEEWAY_S) <= now_s {
             return Err(Reason::CredentialsExpired);
         }
-        Ok((Arc::clone(&issuer.issuer), claims))
+        // Not yet valid (RFC 7519 §4.1.5); the library would read the machine's clock for this one too.
+        if claims.nbf.is_some_and(|nbf| nbf > now_s.saturating_add(LEEWAY_S)) {
+            return Err(invalid);
+        }
+        Ok((issuer, claims))
     }
 }
 
 /// An application by the client that got the token, else by its subject.
-fn find(
-    callers: &Callers,
-    issuer: &str,
-    actor: Option<&String>,
-    subject: &str,
-) -> Result<(Arc<Application>, Option<String>), Reason> {
+fn find(callers: &Callers, issuer: &str, actor: Option<&String>, subject: &str) -> Result<Identity, Reason> {
     let by = |name: &str| callers.subjects.get(&(Box::from(issuer), Box::from(name))).cloned();
     if let Some(application) = actor.and_then(|actor| by(actor)) {
         let on_behalf_of = (actor.map(String::as_str) != Some(subject)).then(|| subject.to_owned());
-        return Ok((application, on_behalf_of));
+        return Ok(Identity { application, on_behalf_of, by: "jwt" });
     }
-    by(subject).map(|application| (application, None)).ok_or(Reason::CredentialsInvalid)
+    let application = by(subject).ok_or(Reason::CredentialsInvalid)?;
+    Ok(Identity { application, on_behalf_of: None, by: "jwt" })
 }
 
 fn allowed(issuer: &Issuer, algorithm: Jwa) -> Option<Jwa> {
