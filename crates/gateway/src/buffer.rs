@@ -1,6 +1,10 @@
-//! A whole request in memory, for the few policies that must read it; bounded by the method's limit.
+//! A whole request in memory, for the few policies that must read it; bounded by the method's
+//! limit, and all of them together.
 
 use std::io::Read as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue};
@@ -12,25 +16,81 @@ use crate::Body;
 use crate::frames::PREFIX_BYTES;
 use crate::rejection::{Executed, Rejection, Retry};
 
-/// All frames of `body`, at most one message of `limit` bytes.
+/// Bytes of whole requests that the process holds at once.
+const HELD_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// How long a client should wait that came when they were held.
+const PUSHBACK: Duration = Duration::from_millis(200);
+
+/// Counts the bytes of the whole requests in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Room(Arc<AtomicUsize>);
+
+/// Bytes that are counted until the last of their slices is dropped.
+struct Held {
+    frames: BytesMut,
+    room: Room,
+}
+
+impl Held {
+    /// Adds `data`; false when there is no room.
+    fn add(&mut self, data: &[u8]) -> bool {
+        let before = self.room.0.fetch_add(data.len(), Ordering::AcqRel);
+        if before.saturating_add(data.len()) > HELD_BYTES_MAX {
+            self.room.0.fetch_sub(data.len(), Ordering::AcqRel);
+            return false;
+        }
+        self.frames.extend_from_slice(data);
+        true
+    }
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.frames
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.room.0.fetch_sub(self.frames.len(), Ordering::AcqRel);
+    }
+}
+
+/// All frames of `body`, at most one message of `limit` bytes; they count in `room` as long as they live.
 ///
 /// # Errors
-/// REQUEST_TOO_LARGE, or CALLER_CANCELLED when the client broke off.
-pub async fn whole(mut body: Body, limit: u32) -> Result<(Bytes, Option<HeaderMap>), Box<Rejection>> {
+/// REQUEST_TOO_LARGE; CALLER_CANCELLED when the client broke off; OVERLOADED when the room is full.
+pub async fn whole(
+    mut body: Body,
+    limit: u32,
+    room: &Room,
+) -> Result<(Bytes, Option<HeaderMap>), Box<Rejection>> {
     let most = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(PREFIX_BYTES);
-    let mut frames = BytesMut::new();
+    let mut held = Held { frames: BytesMut::new(), room: room.clone() };
     let mut trailers = None;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Box::new(broken_off()))?;
         match frame.into_data() {
-            Ok(data) if frames.len() + data.len() > most => {
-                return Err(Box::new(too_large(limit, frames.len() + data.len()).executed(Executed::False)));
+            Ok(data) if held.frames.len() + data.len() > most => {
+                let size = held.frames.len() + data.len();
+                return Err(Box::new(too_large(limit, size).executed(Executed::False)));
             }
-            Ok(data) => frames.extend_from_slice(&data),
+            Ok(data) => {
+                if !held.add(&data) {
+                    return Err(Box::new(no_room()));
+                }
+            }
             Err(frame) => trailers = frame.into_trailers().ok(),
         }
     }
-    Ok((frames.freeze(), trailers))
+    Ok((Bytes::from_owner(held), trailers))
+}
+
+fn no_room() -> Rejection {
+    let message = format!("{HELD_BYTES_MAX} bytes of requests are held, as many as this process takes");
+    Rejection::new(Reason::Overloaded, "shed", message)
+        .retry(Retry::After(PUSHBACK))
+        .fact("limit", HELD_BYTES_MAX)
 }
 
 /// The same body once more.
@@ -166,5 +226,22 @@ mod tests {
         ] {
             assert_eq!(read(&frames, encodings), Err(Reason::FieldInvalid), "{frames:?} {encodings:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn requests_are_held_up_to_a_limit_and_given_back() {
+        let room = Room::default();
+        let held = || room.0.load(Ordering::Acquire);
+        let (frames, _) = whole(again(encode(b"one"), None), 64, &room).await.unwrap();
+        let slice = frames.slice(5..);
+        drop(frames);
+        assert_eq!((held(), &*slice), (8, &b"one"[..]));
+        drop(slice);
+        assert_eq!(held(), 0);
+        let refused = whole(again(encode(&[7; 65]), None), 64, &room).await.unwrap_err();
+        assert_eq!((refused.reason, refused.executed, held()), (Reason::RequestTooLarge, Executed::False, 0));
+        room.0.store(HELD_BYTES_MAX - 7, Ordering::Release);
+        let refused = whole(again(encode(b"one"), None), 64, &room).await.unwrap_err();
+        assert_eq!((refused.reason, held()), (Reason::Overloaded, HELD_BYTES_MAX - 7));
     }
 }

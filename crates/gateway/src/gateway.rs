@@ -26,6 +26,7 @@ use crate::alert::Alerts;
 use crate::auth::{Auth, Keys};
 use crate::bound::{self, Bound, BoundMethod, Target};
 use crate::breaker::Breakers;
+use crate::buffer::Room;
 use crate::call::Call;
 use crate::degrade::LastGood;
 use crate::edge::Drain;
@@ -111,6 +112,7 @@ impl Gateway {
             breakers: Breakers::new(parts.seed),
             limits: Limits::new(Arc::clone(&parts.clock)),
             last_good: LastGood::new(),
+            requests: Room::default(),
             metrics: Metrics::default(),
             alerts: parts.alerts,
             auth: Auth::new(Arc::clone(&keys)),

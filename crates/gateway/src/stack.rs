@@ -60,3 +60,6 @@ pub fn stack(
         // A capability in this process, or a balanced connection to another one.
         .service(Upstream { shared: shared() })
 }
+
+#[cfg(test)]
+mod tests;

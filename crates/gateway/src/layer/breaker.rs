@@ -181,7 +181,7 @@ where
     let call = governed.call;
     let limit = call.entry().map_or(0, |entry| entry.request_bytes_max);
     let (parts, body) = governed.request.into_parts();
-    let (frames, trailers) = buffer::whole(body, limit).await?;
+    let (frames, trailers) = buffer::whole(body, limit, &shared.requests).await?;
     let application = call.application().map_or_else(String::new, |a| a.id.to_string());
     let user = call.on_behalf_of().unwrap_or_default();
     let key = AnswerKey::of(Arc::from(&*call.path), &application, &user, std::slice::from_ref(&frames));

@@ -135,12 +135,15 @@ where
     let Some(entry) = call.entry().map(Arc::clone) else {
         return Err(Box::new(Rejection::new(Reason::MethodUnknown, "quota", "no such method")));
     };
-    let (frames, trailers) = buffer::whole(body, entry.request_bytes_max).await?;
+    let (frames, trailers) = buffer::whole(body, entry.request_bytes_max, &shared.requests).await?;
     let message = buffer::only_message(&frames, &parts.headers, entry.request_bytes_max)?;
+    let message = stake::decode(entry.descriptor.input(), message)?;
     for field in &entry.stakes {
-        let stake = stake::read(&entry.descriptor.input(), field, &message)?;
+        let stake = stake::read(&message, field)?;
         reserve(&shared, &call, &plan, field, stake)?;
     }
+    // It may be many times its encoded size.
+    drop(message);
     let request = http::Request::from_parts(parts, buffer::again(frames, trailers));
     inner.call(Governed { call, request }).await
 }
