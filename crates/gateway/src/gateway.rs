@@ -235,8 +235,7 @@ impl Gateway {
             false => None,
         };
         let deadline_margin = crate::metadata::MARGIN;
-        let config =
-            PoolConfig { tls, server_name, deadline_margin, ..PoolConfig::new(endpoints.clone()) };
+        let config = PoolConfig { tls, server_name, deadline_margin, ..PoolConfig::new(endpoints.clone()) };
         let pool = Pool::new(config, Arc::clone(&self.shared.clock));
         pools.insert(service.name.to_string(), (upstream, pool.clone()));
         Ok(Target::Remote(pool))
