@@ -68,7 +68,7 @@ async fn timeouts_trip_from_their_share_on_and_only_the_catalogs_deadline_counts
     let platform = platform()
         .echo(
             &upstream,
-            "sla: { deadline_ms: 60, p99_ms: 50 }\nbreaker: { calls_min: 50, timeouts_min: 3 }",
+            "sla: { deadline_ms: 500 }\nbreaker: { calls_min: 50, timeouts_min: 3 }",
             &[("Write", "effect: write, audit: standard")],
         )
         .app("caller", &key, &["*:internal"])

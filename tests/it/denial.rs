@@ -239,25 +239,25 @@ async fn deadlines_say_whose_they_were() {
     let upstream = Upstream::start().await;
     let key = fresh_key();
     let platform = platform()
-        .echo(&upstream, "sla: { deadline_ms: 400 }", &[])
+        .echo(&upstream, "sla: { deadline_ms: 1500 }", &[])
         .app("caller", &key, &["*:internal"])
         .start()
         .await;
     let client = platform.client().await;
     let answer = client.call(READ).key(&key).header("grpc-timeout", "0m").message(b"").send().await;
     let denial = common(&answer, Reason::DeadlineExpired, "false", &platform);
-    assert_eq!((denial.fact("client_ms"), denial.fact("catalog_ms")), ("0", "400"));
+    assert_eq!((denial.fact("client_ms"), denial.fact("catalog_ms")), ("0", "1500"));
     assert!(!denial.fact("elapsed_ms").is_empty());
     never(&answer, &denial);
     let answer =
-        client.call(READ).key(&key).header("grpc-timeout", "100m").behave("hang").message(b"").send().await;
+        client.call(READ).key(&key).header("grpc-timeout", "800m").behave("hang").message(b"").send().await;
     let denial = common(&answer, Reason::DeadlineUpstream, "unknown", &platform);
-    assert_eq!((denial.fact("client_ms"), denial.fact("catalog_ms")), ("100", "400"));
-    assert!(denial.fact("elapsed_ms").parse::<u64>().unwrap() >= 100);
+    assert_eq!((denial.fact("client_ms"), denial.fact("catalog_ms")), ("800", "1500"));
+    assert!(denial.fact("elapsed_ms").parse::<u64>().unwrap() >= 800);
     let answer = client.call(READ).key(&key).behave("hang").message(b"").send().await;
     let denial = common(&answer, Reason::DeadlineUpstream, "unknown", &platform);
     assert_eq!(denial.fact("client_ms"), "");
-    assert!(denial.fact("elapsed_ms").parse::<u64>().unwrap() >= 400);
+    assert!(denial.fact("elapsed_ms").parse::<u64>().unwrap() >= 1500);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -21,7 +21,8 @@ const QUIET_MAX: Duration = Duration::from_secs(1);
 const HASHED_BYTES_MAX: u64 = 256 << 20;
 
 /// Calls `on_change` each time the content of the files is another than before; never returns, and stops
-/// when it is dropped. Several changes at once are one call, and a change back is none.
+/// when it is dropped. Several changes at once are one call, and a change back is none. The first call
+/// comes when it has begun to watch: what changed after the caller's own reading is seen then.
 ///
 /// Notices are a help, not a need: where they can't be had, the look every two seconds is enough.
 pub async fn watch(sources: Sources, on_change: impl Fn() + Send) {
@@ -29,6 +30,7 @@ pub async fn watch(sources: Sources, on_change: impl Fn() + Send) {
     let (sender, mut notices) = mpsc::channel::<()>(1);
     let _watcher = notices_of(&sources, sender.clone());
     let mut seen = look(&sources, Contents::default()).await;
+    on_change();
     loop {
         tokio::select! {
             Some(()) = notices.recv() => settle(&mut notices).await,
@@ -162,19 +164,19 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(500)).await;
         std::fs::write(&file, "one").unwrap();
         tokio::time::sleep(Duration::from_millis(2_500)).await;
-        assert_eq!(told.load(Ordering::SeqCst), 0, "the content is the same");
+        assert_eq!(told.load(Ordering::SeqCst), 1, "the beginning alone: the content is the same");
         for text in ["two", "three", "four"] {
             std::fs::write(&file, text).unwrap();
         }
         tokio::time::timeout(Duration::from_secs(20), async {
-            while told.load(Ordering::SeqCst) == 0 {
+            while told.load(Ordering::SeqCst) == 1 {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         })
         .await
         .expect("the change is told");
         tokio::time::sleep(Duration::from_millis(2_500)).await;
-        assert_eq!(told.load(Ordering::SeqCst), 1, "three writes in a moment are one change");
+        assert_eq!(told.load(Ordering::SeqCst), 2, "three writes in a moment are one change");
         watching.abort();
     }
 
