@@ -294,6 +294,58 @@ async fn a_certificate_names_its_application_by_its_uri() {
     assert!(refused(platform.address, foreign.client(None)).await);
 }
 
+/// To an upstream over TLS: its certificate must be for the name that the catalog gives, by the authority that
+/// it gives, and ours is shown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_must_be_who_the_catalog_says_and_sees_our_certificate() {
+    let (theirs, foreign) = (Authority::new(), Authority::new());
+    let (certificate, server_key) = theirs.sign(rcgen::SanType::DnsName("echo.internal".try_into().unwrap()));
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(theirs.certificate.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let clients =
+        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .unwrap();
+    let chain = vec![rustls_pki_types::CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+    let server_key = rustls_pki_types::PrivateKeyDer::from_pem_slice(server_key.as_bytes()).unwrap();
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(clients)
+        .with_single_cert(chain, server_key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let upstream = Upstream::start_tls(config).await;
+    let (ours, our_key) = theirs.sign(rcgen::SanType::DnsName("gateway.internal".try_into().unwrap()));
+    let shown = "ca: ca.pem, cert: gateway.pem, key: gateway.key";
+    for (tls, expected) in [
+        (format!("{shown}, server_name: echo.internal"), 0),
+        (shown.to_owned(), 14),
+        (format!("{shown}, server_name: other.internal"), 14),
+        (shown.replace("ca.pem", "foreign.pem") + ", server_name: echo.internal", 14),
+        ("ca: ca.pem, server_name: echo.internal".to_owned(), 14),
+    ] {
+        let key = fresh_key();
+        let file = upstream
+            .catalog("", &[])
+            .replace("http://", "https://")
+            .replace("  descriptors:", &format!("  tls: {{ {tls} }}\n  descriptors:"));
+        let platform = platform()
+            .file("echo/echo.yaml", file)
+            .file("ca.pem", theirs.certificate.pem())
+            .file("foreign.pem", foreign.certificate.pem())
+            .file("gateway.pem", ours.clone())
+            .file("gateway.key", our_key.clone())
+            .app("caller", &key, &["*:internal"])
+            .start()
+            .await;
+        let client = platform.client().await;
+        let answer = client.call(READ).key(&key).header("grpc-timeout", "1S").message(b"").send().await;
+        assert_eq!(answer.status(), expected, "{tls}: {answer:?}");
+    }
+}
+
 /// Whether no call is possible over TLS with this client.
 async fn refused(address: std::net::SocketAddr, config: Arc<rustls::ClientConfig>) -> bool {
     // TLS 1.3 tells a client of its bad certificate after the handshake.

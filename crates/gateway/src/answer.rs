@@ -19,7 +19,7 @@ use tokio::time::Sleep;
 use crate::conclusion::{Conclusion, Durable};
 use crate::outcome::{GRPC_STATUS, status_in};
 use crate::rejection::{Executed, Rejection, Retry};
-use crate::{Body, BoxError, rescue};
+use crate::{Body, BoxError, metadata, rescue};
 
 /// The body of an answer.
 pub struct AnswerBody {
@@ -41,7 +41,8 @@ impl AnswerBody {
     }
 
     /// The upstream ended its answer.
-    fn ended(&mut self, trailers: HeaderMap) {
+    fn ended(&mut self, mut trailers: HeaderMap) {
+        metadata::from_upstream(&mut trailers);
         if let Some(aborted) = self.conclusion.call().aborted() {
             return self.cut(aborted);
         }

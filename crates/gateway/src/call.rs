@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, request::Parts};
 use oaas_audit::record;
 use oaas_catalog::{Application, MethodEntry, Plan, Snapshot};
@@ -118,7 +118,7 @@ pub struct Capture {
     /// Its compression.
     pub encoding: Option<HeaderValue>,
     /// Its frames so far; none when it grew too large.
-    pub frames: Option<Vec<Bytes>>,
+    pub frames: Option<BytesMut>,
 }
 
 impl Call {
@@ -126,7 +126,7 @@ impl Call {
     pub fn open(parts: &Parts, bound: Arc<Bound>, now: Timestamp) -> Arc<Self> {
         let peer = parts.extensions.get::<PeerInfo>();
         let path = parts.uri.path();
-        let path = path.get(..PATH_BYTES_MAX).unwrap_or(path);
+        let path = path.get(..path.floor_char_boundary(PATH_BYTES_MAX)).unwrap_or_default();
         Arc::new(Self {
             id: CallId::fresh(),
             arrived: now,
@@ -341,7 +341,7 @@ impl Call {
 
     /// Keeps the answer, should it be good.
     pub fn capture(&self, key: AnswerKey) {
-        self.state.lock().capture = Some(Capture { key, encoding: None, frames: Some(Vec::new()) });
+        self.state.lock().capture = Some(Capture { key, encoding: None, frames: Some(BytesMut::new()) });
     }
 
     /// Notes the compression of an answer that is kept.
@@ -356,10 +356,10 @@ impl Call {
         if let Some(capture) = self.state.lock().capture.as_mut()
             && let Some(frames) = capture.frames.as_mut()
         {
-            if frames.iter().map(Bytes::len).sum::<usize>() + data.len() > bytes_max {
+            if frames.len().saturating_add(data.len()) > bytes_max {
                 capture.frames = None;
             } else {
-                frames.push(data.clone());
+                frames.extend_from_slice(data);
             }
         }
     }

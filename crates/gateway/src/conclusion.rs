@@ -7,9 +7,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue};
+use oaas_audit::JournalError;
 use oaas_audit::record::{self, audit_record::Event};
-use oaas_audit::{Journal, JournalError};
 use oaas_catalog::{AuditMode, Price};
 use oaas_model::{Code, Reason};
 use rust_decimal::Decimal;
@@ -89,7 +90,7 @@ impl Conclusion {
 
     /// Says in `headers` whether the answer is a degraded one.
     pub fn mark_degraded(&self, headers: &mut HeaderMap) {
-        if let Some(kind) = self.call.degraded() {
+        if let Some(kind) = self.degraded() {
             headers.insert("oaas-degraded", HeaderValue::from_static(kind));
         }
     }
@@ -106,6 +107,11 @@ impl Conclusion {
         self.record(&outcome)
     }
 
+    /// The kind of degraded answer that this is; none for a refusal, also one of the substitute's call.
+    fn degraded(&self) -> Option<&'static str> {
+        self.call.degraded().filter(|_| self.call.rejection().is_none())
+    }
+
     fn origin(&self) -> Origin {
         if self.call.rejection().is_some() || self.call.degraded().is_some() {
             Origin::Gateway
@@ -118,9 +124,9 @@ impl Conclusion {
         let rejection = self.call.rejection();
         let executed = match &rejection {
             Some(rejection) => rejection.executed,
-            None if self.call.degraded().is_some() => Executed::False,
-            None if code == Code::Cancelled && self.call.intent() == Intent::None => Executed::False,
-            None => Executed::True,
+            // A degraded answer that was made here.
+            None if self.call.intent() == Intent::None => Executed::False,
+            None => executed_by(code),
         };
         let failure = rejection.as_ref().and_then(|r| match r.reason {
             Reason::UpstreamNoStatus => Some(Failure::NoStatus),
@@ -134,7 +140,7 @@ impl Conclusion {
             reason: rejection.map(|r| r.reason),
             origin: self.origin(),
             executed,
-            degraded: self.call.degraded().is_some(),
+            degraded: self.degraded().is_some(),
             failure,
             retry_after,
             elapsed: self.shared.clock.now().since(self.call.arrived),
@@ -149,9 +155,7 @@ impl Conclusion {
             && let Some(frames) = capture.frames
         {
             let now = self.shared.clock.now();
-            if let Err(why) =
-                self.shared.last_good.put(capture.key, frames.concat().into(), capture.encoding, now)
-            {
+            if let Err(why) = self.shared.last_good.put(capture.key, frames.freeze(), capture.encoding, now) {
                 tracing::debug!(method = %self.call.path, %why, "answer not kept");
             }
         }
@@ -163,25 +167,26 @@ impl Conclusion {
                 self.shared.journal.skip(&self.call.path);
                 Durable::Done(Some(Ok(())))
             }
-            // A degraded answer is an answer. It did not leave this process, so it has no intent.
-            Intent::None if self.call.degraded().is_some() && outcome.code == Code::Ok => {
-                let event = Event::Outcome(outcome_record(&self.call, outcome));
-                let written = self.shared.journal.append(event);
-                Durable::Done(Some(written.map(drop).map_err(|error| unwritten(&error))))
-            }
-            Intent::None => {
+            Intent::None if !outcome.degraded => {
                 self.shared.journal.refuse(refusal(&self.call, outcome));
                 Durable::Done(Some(Ok(())))
             }
-            Intent::Written => {
+            // A degraded answer is acknowledged like any other: it has an outcome, though no intent.
+            Intent::None | Intent::Written => {
                 let event = Event::Outcome(outcome_record(&self.call, outcome));
                 let strict = self.call.entry().is_some_and(|entry| entry.audit == AuditMode::Strict);
+                let executed = outcome.executed;
                 // Nobody waits for the end of a call that was left or cut.
                 if strict && !self.left {
-                    Durable::Syncing(Box::pin(durable(self.shared.journal.clone(), event)))
+                    // In the file from here on, even if the caller leaves before it is on the disk.
+                    let durable = self.shared.journal.durably(event);
+                    let done = move |done: Result<u64, _>| {
+                        done.map(drop).map_err(|error| unwritten(&error, executed))
+                    };
+                    Durable::Syncing(Box::pin(durable.map(done)))
                 } else {
                     let written = self.shared.journal.append(event);
-                    Durable::Done(Some(written.map(drop).map_err(|error| unwritten(&error))))
+                    Durable::Done(Some(written.map(drop).map_err(|error| unwritten(&error, executed))))
                 }
             }
         }
@@ -207,16 +212,27 @@ impl Drop for Conclusion {
     }
 }
 
-async fn durable(journal: Journal, event: Event) -> Result<(), Box<Rejection>> {
-    journal.append_durable(event).await.map(drop).map_err(|error| unwritten(&error))
+/// Whether the work was done, by the status of a capability that answered: a refusal came instead of the
+/// work; one that broke down or ran out of time may have done it before. Clients choose the deadline, so
+/// that a late end must not give back the money that the work may have moved.
+fn executed_by(code: Code) -> Executed {
+    match code {
+        Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::Internal
+        | Code::Unavailable
+        | Code::DataLoss => Executed::Unknown,
+        _ => Executed::True,
+    }
 }
 
-/// The answer in place of one whose record can't be written: the work was done, and is not acknowledged.
-fn unwritten(error: &JournalError) -> Box<Rejection> {
+/// The answer in place of one whose record can't be written: whatever was done is not acknowledged.
+fn unwritten(error: &JournalError, executed: Executed) -> Box<Rejection> {
     tracing::error!(%error, "the record of an answer can't be written; the answer is withheld");
     Box::new(
         Rejection::new(Reason::AuditUnavailable, "audit", "the journal can't take the record of this answer")
-            .executed(Executed::True)
+            .executed(executed)
             .retry(Retry::Never),
     )
 }
@@ -270,4 +286,27 @@ fn micros_of(price: &Price) -> i64 {
 
 fn micros(elapsed: Duration) -> u64 {
     u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_end_does_not_say_that_nothing_was_done() {
+        let settled = |code: Code| {
+            let executed = match executed_by(code) {
+                Executed::False => Some(false),
+                Executed::True => Some(true),
+                Executed::Unknown => None,
+            };
+            oaas_metering::Ended { status: code.number().into(), executed, degraded: false }.settle()
+        };
+        for code in [Code::Ok, Code::DeadlineExceeded, Code::Cancelled, Code::Internal, Code::Unavailable] {
+            assert_eq!(settled(code), oaas_metering::Settle::Spent, "{code}");
+        }
+        for code in [Code::FailedPrecondition, Code::InvalidArgument, Code::NotFound, Code::Aborted] {
+            assert_eq!(settled(code), oaas_metering::Settle::Released, "{code}");
+        }
+    }
 }

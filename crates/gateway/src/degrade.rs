@@ -40,15 +40,17 @@ impl AnswerKey {
         Self { method, digest }
     }
 
-    /// The answer to `request` (its frames, as sent) of `application`. The application is part of the
-    /// key because upstreams are told who calls and may answer each caller differently: one
-    /// application is never given another's answer.
+    /// The answer to `request` (its frames, as sent) of `application` on behalf of `user` (empty:
+    /// nobody). Both are part of the key because upstreams are told who calls and may answer each
+    /// differently: nobody is ever given another's answer.
     #[must_use]
-    pub fn of(method: Arc<str>, application: &str, request: &[Bytes]) -> Self {
+    pub fn of(method: Arc<str>, application: &str, user: &str, request: &[Bytes]) -> Self {
         let mut hasher = blake3::Hasher::new();
-        // The length first, so that name and request can't be taken for one another.
-        hasher.update(&u64::try_from(application.len()).unwrap_or(u64::MAX).to_le_bytes());
-        hasher.update(application.as_bytes());
+        // The lengths first, so that names and request can't be taken for one another.
+        for name in [application, user] {
+            hasher.update(&u64::try_from(name.len()).unwrap_or(u64::MAX).to_le_bytes());
+            hasher.update(name.as_bytes());
+        }
         for part in request {
             hasher.update(part);
         }
@@ -220,7 +222,7 @@ mod tests {
     }
 
     fn key(application: &str, request: &str) -> AnswerKey {
-        AnswerKey::of("/a.B/C".into(), application, &[Bytes::copy_from_slice(request.as_bytes())])
+        AnswerKey::of("/a.B/C".into(), application, "", &[Bytes::copy_from_slice(request.as_bytes())])
     }
 
     #[test]
@@ -245,11 +247,15 @@ mod tests {
         assert_eq!(store.get(&key("market", "x"), age, at(1)), None);
         // Name and request don't run into one another.
         assert_ne!(key("shop", "x"), key("sho", "px"));
-        let other = AnswerKey::of("/a.B/D".into(), "shop", &[Bytes::from_static(b"x")]);
+        let other = AnswerKey::of("/a.B/D".into(), "shop", "", &[Bytes::from_static(b"x")]);
         assert_eq!(store.get(&other, age, at(1)), None);
         // How the request was cut into parts does not matter.
         let parts = [Bytes::from_static(b"x"), Bytes::from_static(b"y")];
-        assert_eq!(AnswerKey::of("/a.B/C".into(), "shop", &parts), key("shop", "xy"));
+        assert_eq!(AnswerKey::of("/a.B/C".into(), "shop", "", &parts), key("shop", "xy"));
+        // Each user of an application has an answer of their own.
+        let of_user = |user| AnswerKey::of("/a.B/C".into(), "shop", user, &[Bytes::from_static(b"x")]);
+        assert_eq!(store.get(&of_user("one"), age, at(1)), None);
+        assert_ne!(of_user("one"), of_user("two"));
     }
 
     #[test]

@@ -15,14 +15,19 @@ use oaas_catalog::RateLimit;
 use oaas_model::Clock;
 use parking_lot::RwLock;
 
-/// Keys that are kept; beyond it the idle ones are swept. Keys exist for authenticated applications only.
+/// Keys that are kept; beyond it the idle ones are swept. Keys exist for authenticated applications, and for
+/// the catalogued methods that need no credential.
 const KEYS_MAX: usize = 200_000;
 /// A key that was not used for so long is idle.
 const IDLE: Duration = Duration::from_secs(10 * 60);
 /// What an application without a plan may do with the platform's own services.
 const PLATFORM_RATE: RateLimit = RateLimit { per_second: 100, burst: 200 };
-/// What all callers without a credential together may do.
+/// Calls that it may have in flight there: streams (watches, reflection) are rare and may stay for long.
+const PLATFORM_AT_ONCE: u32 = 200;
+/// What all callers without a credential together may do with one method.
 const STRANGERS_RATE: RateLimit = RateLimit { per_second: 500, burst: 1000 };
+/// Calls that they may have in flight there, so that nobody fills the process without a credential.
+const STRANGERS_AT_ONCE: u32 = 500;
 
 type Key = (Arc<str>, Box<str>);
 type Gcra = RateLimiter<NotKeyed, InMemoryState, GovernorTime, NoOpMiddleware<Nanos>>;
@@ -31,7 +36,6 @@ type Gcra = RateLimiter<NotKeyed, InMemoryState, GovernorTime, NoOpMiddleware<Na
 pub struct Limits {
     clock: Arc<dyn Clock>,
     keyed: RwLock<HashMap<Key, Arc<Limiter>>>,
-    strangers: Arc<Limiter>,
 }
 
 /// The limits of one application on one service.
@@ -57,8 +61,7 @@ impl Limits {
     /// No limiter yet.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let strangers = Arc::new(Limiter::new(Some(STRANGERS_RATE), None, Arc::clone(&clock)));
-        Self { clock, keyed: RwLock::default(), strangers }
+        Self { clock, keyed: RwLock::default() }
     }
 
     /// The limiter of `application` on `service`; made anew when the plan's numbers changed.
@@ -94,13 +97,13 @@ impl Limits {
 
     /// The limiter of `application` on the platform's own services.
     pub fn platform(&self, application: &Arc<str>) -> Arc<Limiter> {
-        self.of(application, "", Some(PLATFORM_RATE), None)
+        self.of(application, "", Some(PLATFORM_RATE), Some(PLATFORM_AT_ONCE))
     }
 
-    /// The one limiter of all callers without a credential.
-    #[must_use]
-    pub fn strangers(&self) -> Arc<Limiter> {
-        Arc::clone(&self.strangers)
+    /// The one limiter of all callers without a credential on a method that the catalog opens to them. By
+    /// method, so that streams held open can't keep health checks out.
+    pub fn strangers(&self, method: &str) -> Arc<Limiter> {
+        self.of(&Arc::from(""), method, Some(STRANGERS_RATE), Some(STRANGERS_AT_ONCE))
     }
 
     /// Drops limiters that are idle: they would be full again anyway.
@@ -204,5 +207,21 @@ mod tests {
         limiter.leave();
         limiter.leave();
         assert!(limiter.enter().0);
+    }
+
+    #[test]
+    fn strangers_and_streams_on_the_platform_have_an_end() {
+        let limits = Limits::new(Arc::new(ManualClock::at_unix_ns(0)));
+        let reflection = limits.strangers("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
+        for _ in 0..STRANGERS_AT_ONCE {
+            assert!(reflection.enter().0);
+        }
+        assert!(!reflection.enter().0);
+        assert!(limits.strangers("/grpc.health.v1.Health/Check").enter().0);
+        let one = limits.platform(&"one".into());
+        for _ in 0..PLATFORM_AT_ONCE {
+            assert!(one.enter().0);
+        }
+        assert!(!one.enter().0 && limits.platform(&"other".into()).enter().0);
     }
 }

@@ -14,8 +14,10 @@ use crate::trace_context::traceparent;
 /// Ours, in both directions.
 const RESERVED: &str = "oaas-";
 /// Of one connection only (RFC 9110 §7.6.1), and what gRPC reserves for proxies and retries.
-const ENDS_HERE: [&str; 11] = [
+const ENDS_HERE: [&str; 12] = [
     "connection",
+    // Of HTTP/1.1; the upstream's own authority is the endpoint's.
+    "host",
     "keep-alive",
     "proxy-connection",
     "proxy-authenticate",
@@ -54,7 +56,12 @@ pub fn towards_upstream(headers: &mut HeaderMap, call: &Call, method: &BoundMeth
     }
 }
 
-/// Makes the upstream's headers ours.
+/// Makes the caller's trailers the upstream's: what is ours in headers is ours here too.
+pub fn trailers_towards_upstream(trailers: &mut HeaderMap) {
+    strip(trailers, &ENDS_HERE);
+}
+
+/// Makes the upstream's headers or trailers ours.
 pub fn from_upstream(headers: &mut HeaderMap) {
     strip(headers, &["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"]);
 }

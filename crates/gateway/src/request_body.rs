@@ -9,7 +9,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::call::Call;
 use crate::rejection::Executed;
-use crate::{Body, BoxError, buffer};
+use crate::{Body, BoxError, buffer, metadata};
 
 /// A request's body, undecoded.
 pub struct RequestBody {
@@ -34,7 +34,10 @@ impl HttpBody for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let frame = ready!(Pin::new(&mut this.inner).poll_frame(cx));
+        let mut frame = ready!(Pin::new(&mut this.inner).poll_frame(cx));
+        if let Some(trailers) = frame.as_mut().and_then(|f| f.as_mut().ok()).and_then(Frame::trailers_mut) {
+            metadata::trailers_towards_upstream(trailers);
+        }
         if let Some(Err(_)) = &frame {
             // Seen here before anywhere else; without it the upstream would be blamed for the broken call.
             this.call.abort(buffer::broken_off().executed(Executed::Unknown));
@@ -59,5 +62,42 @@ impl HttpBody for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, Request};
+    use http_body_util::{BodyExt as _, StreamBody};
+    use oaas_catalog::Snapshot;
+    use oaas_model::Timestamp;
+
+    use super::*;
+    use crate::bound::Bound;
+
+    /// A call of a method that no catalog has.
+    fn call() -> Arc<Call> {
+        let snapshot = Snapshot {
+            version: "c-0".into(),
+            services: [].into(),
+            methods: [].into(),
+            plans: [].into(),
+            callers: Arc::default(),
+            descriptors: prost_reflect::DescriptorPool::new(),
+        };
+        let bound = Arc::new(Bound::new(Arc::new(snapshot), "oaas:".into(), Vec::new()));
+        let (parts, ()) = Request::new(()).into_parts();
+        Call::open(&parts, bound, Timestamp { steady_ns: 0, unix_ns: 0 })
+    }
+
+    #[tokio::test]
+    async fn trailers_tell_nobody_who_calls() {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("oaas-application", "operator".parse().unwrap());
+        trailers.insert("x-checksum", "7".parse().unwrap());
+        let frames = futures_util::stream::iter([Ok(Frame::trailers(trailers))]);
+        let body = RequestBody::new(StreamBody::new(frames).boxed_unsync(), call());
+        let passed = body.collect().await.unwrap().trailers().cloned().unwrap();
+        assert_eq!(passed.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["x-checksum"]);
     }
 }

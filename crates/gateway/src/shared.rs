@@ -16,6 +16,7 @@ use crate::alert::{Alert, AlertSink as _, Alerts, Severity, Status};
 use crate::auth::Auth;
 use crate::bound::Bound;
 use crate::breaker::{Breakers, Changes, Transition};
+use crate::buffer::Room;
 use crate::call::Call;
 use crate::degrade::LastGood;
 use crate::edge::Drain;
@@ -56,6 +57,8 @@ pub struct Shared {
     pub limits: Limits,
     /// Last good answers.
     pub last_good: LastGood,
+    /// Whole requests in memory.
+    pub(crate) requests: Room,
     /// Counters.
     pub metrics: Metrics,
     /// Alerts.

@@ -48,14 +48,18 @@ pub fn stack(
         .layer(GateLayer(Admit))
         // Within the caller's rate and concurrency?      RESOURCE_EXHAUSTED + RetryInfo
         .layer(GateLayer(RateLimit { shared: shared() }))
+        // min(grpc-timeout, catalog), the whole stream.  DEADLINE_EXCEEDED
+        // It also covers the layers that read a whole request, which its caller may trickle in.
+        .layer(DeadlineLayer { shared: shared() })
         // Is the capability healthy?                     a degraded answer, or UNAVAILABLE / CIRCUIT_OPEN
         .layer(BreakerLayer { shared: shared() })
         // Within the period's calls, the money at stake? RESOURCE_EXHAUSTED
         .layer(QuotaLayer { shared: shared() })
-        // min(grpc-timeout, catalog), the whole stream.  DEADLINE_EXCEEDED
-        .layer(DeadlineLayer { shared: shared() })
         // The journal's word that the call will be made. UNAVAILABLE / AUDIT_UNAVAILABLE
         .layer(IntentLayer { shared: shared() })
         // A capability in this process, or a balanced connection to another one.
         .service(Upstream { shared: shared() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,19 +18,22 @@ pub struct Stake {
     pub key: String,
 }
 
-/// Reads `field` from an encoded message.
+/// A request's message.
 ///
 /// # Errors
-/// FIELD_INVALID when the message can't be decoded, the amount is negative or too large, or the key is too long.
-pub fn read(
-    descriptor: &MessageDescriptor,
-    field: &StakeField,
-    message: &Bytes,
-) -> Result<Stake, Box<Rejection>> {
+/// FIELD_INVALID when it can't be decoded.
+pub fn decode(descriptor: MessageDescriptor, message: Bytes) -> Result<DynamicMessage, Box<Rejection>> {
+    DynamicMessage::decode(descriptor, message)
+        .map_err(|_| Box::new(Rejection::invalid("quota", "body", "is not a message of this method")))
+}
+
+/// Reads `field` of a request.
+///
+/// # Errors
+/// FIELD_INVALID when the amount is negative or too large, or the key is too long.
+pub fn read(decoded: &DynamicMessage, field: &StakeField) -> Result<Stake, Box<Rejection>> {
     let invalid = |name: &str, why: &str| Box::new(Rejection::invalid("quota", name, why));
-    let decoded = DynamicMessage::decode(descriptor.clone(), message.clone())
-        .map_err(|_| invalid("body", "is not a message of this method"))?;
-    let amount_minor = match value(&decoded, &field.amount_field) {
+    let amount_minor = match value(decoded, &field.amount_field) {
         None => 0,
         Some(Value::I64(n)) => n,
         Some(Value::I32(n)) => i64::from(n),
@@ -43,7 +46,7 @@ pub fn read(
     if amount_minor < 0 {
         return Err(invalid(&field.amount_field, "must not be negative"));
     }
-    let key = field.key_field.as_ref().and_then(|name| value(&decoded, name));
+    let key = field.key_field.as_ref().and_then(|name| value(decoded, name));
     let key = match key {
         None => String::new(),
         Some(Value::String(text)) => text,
@@ -56,18 +59,14 @@ pub fn read(
     Ok(Stake { amount_minor, key })
 }
 
-/// The value at a path with dots; none when a message on the way is not set.
+/// The value at a path with dots; none when the path is not one of the message.
 fn value(message: &DynamicMessage, path: &str) -> Option<Value> {
-    let mut current = message.clone();
-    let mut names = path.split('.').peekable();
-    while let Some(name) = names.next() {
-        let field = current.descriptor().get_field_by_name(name)?;
-        let value = current.get_field(&field).into_owned();
-        if names.peek().is_none() {
-            return Some(value);
-        }
-        let Value::Message(next) = value else { return None };
-        current = next;
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    let field = message.descriptor().get_field_by_name(name)?;
+    let found = message.get_field(&field);
+    match (&*found, rest) {
+        (_, None) => Some(found.into_owned()),
+        (Value::Message(inner), Some(rest)) => value(inner, rest),
+        (_, Some(_)) => None,
     }
-    None
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey};
@@ -19,6 +20,7 @@ const KEYS_MAX: usize = 64;
 #[derive(Default)]
 pub struct Keys {
     sets: RwLock<HashMap<Arc<str>, JwkSet>>,
+    generation: AtomicU64,
     /// Rung when a token names a key that is not known; whoever refreshes listens, at most once in its interval.
     pub unknown: Notify,
 }
@@ -40,6 +42,13 @@ impl Keys {
         key
     }
 
+    /// Another number whenever a key may have been withdrawn; what was verified under an earlier one is to
+    /// be verified again.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
     /// Reads every issuer's keys again; one that fails keeps the keys that it had.
     pub async fn refresh(&self, callers: &Callers, folder: &Path) {
         for (name, issuer) in &callers.issuers {
@@ -50,7 +59,11 @@ impl Keys {
             let set = text.and_then(|t| serde_json::from_slice::<JwkSet>(&t).map_err(|e| e.to_string()));
             match set {
                 Ok(set) if set.keys.len() <= KEYS_MAX => {
-                    self.sets.write().insert(Arc::clone(name), set);
+                    let mut sets = self.sets.write();
+                    if sets.get(name) != Some(&set) {
+                        sets.insert(Arc::clone(name), set);
+                        self.generation.fetch_add(1, Ordering::AcqRel);
+                    }
                 }
                 Ok(set) => {
                     tracing::warn!(issuer = %name, keys = set.keys.len(), "too many keys; keeping the old ones")

@@ -53,7 +53,7 @@ impl Auth {
     /// One of the four CREDENTIALS reasons.
     pub fn identify(
         &self,
-        callers: &Callers,
+        callers: &Arc<Callers>,
         headers: &HeaderMap,
         san_uris: &[String],
         unix_ms: i64,

@@ -29,6 +29,8 @@ struct Claims {
 struct Remembered {
     /// The issuer as it was then: one that is trusted otherwise now did not sign this.
     issuer: Issuer,
+    /// The keys that it was verified with: later ones may lack the one that signed it.
+    keys: u64,
     actor: Option<String>,
     subject: String,
     expires_unix_ms: i64,
@@ -48,8 +50,10 @@ impl Tokens {
     /// The caller that a token names.
     pub fn identify(&self, callers: &Callers, token: &str, unix_ms: i64) -> Result<Identity, Reason> {
         let digest = *blake3::hash(token.as_bytes()).as_bytes();
+        let keys = self.keys.generation();
         if let Some(known) = self.remembered.lock().get(&digest)
             && known.expires_unix_ms > unix_ms
+            && known.keys == keys
             && callers.issuers.get(&known.issuer.issuer) == Some(&known.issuer)
         {
             return find(callers, &known.issuer.issuer, known.actor.as_ref(), &known.subject);
@@ -59,13 +63,13 @@ impl Tokens {
         let identity = find(callers, &issuer.issuer, actor.as_ref(), &claims.sub)?;
         let mut remembered = self.remembered.lock();
         if remembered.len() >= REMEMBERED_MAX {
-            remembered.retain(|_, token| token.expires_unix_ms > unix_ms);
+            remembered.retain(|_, token| token.expires_unix_ms > unix_ms && token.keys == keys);
             if remembered.len() >= REMEMBERED_MAX {
                 remembered.clear();
             }
         }
         let expires_unix_ms = i64::try_from(claims.exp).unwrap_or(i64::MAX).saturating_mul(1000);
-        let known = Remembered { issuer: issuer.clone(), actor, subject: claims.sub, expires_unix_ms };
+        let known = Remembered { issuer: issuer.clone(), keys, actor, subject: claims.sub, expires_unix_ms };
         remembered.insert(digest, known);
         Ok(identity)
     }
@@ -135,4 +139,82 @@ fn unverified_issuer(token: &str) -> Option<String> {
     let payload = token.split('.').nth(1)?;
     let json = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).ok()?;
     serde_json::from_slice::<Iss>(&json).ok().map(|claims| claims.iss)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use oaas_catalog::{Application, Jwks, Subscriptions};
+
+    use super::*;
+
+    const ISSUER: &str = "https://id.example.com";
+    /// The key pair of RFC 8032 §7.1, test 1.
+    const JWKS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    /// `{iss: ISSUER, aud: "oaas", sub: "shop", exp: 2099-01-01}`, signed by it.
+    const TOKEN: &str = concat!(
+        "eyJhbGciOiJFZERTQSIsImtpZCI6ImsifQ.",
+        "eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUuY29tIiwiYXVkIjoib2FhcyIsInN1YiI6InNob3AiLCJleHAiOjQwNzA5MDg4MDB9.",
+        "KST0CAKXTKZBJLNLMxnhp0KPp-1NR7-3OpSPBC_99OBa7xQWMqfI4CxJo83dPMJKBskm8kmGBA10l5KhgO00Ag"
+    );
+    const NOW_MS: i64 = 1_800_000_000_000;
+
+    fn callers(audience: &str, application: Option<&str>) -> Callers {
+        let issuer = Issuer {
+            issuer: ISSUER.into(),
+            audience: audience.to_owned(),
+            algorithms: vec![Algorithm::EdDSA],
+            jwks: Jwks::File("keys.json".into()),
+        };
+        let mut callers = Callers::default();
+        callers.issuers.insert(ISSUER.into(), issuer);
+        if let Some(id) = application {
+            let application = Application {
+                id: id.into(),
+                owner: String::new(),
+                roles: Vec::new(),
+                subscriptions: Subscriptions::default(),
+            };
+            callers.subjects.insert((ISSUER.into(), "shop".into()), Arc::new(application));
+        }
+        callers
+    }
+
+    async fn tokens(callers: &Callers) -> Tokens {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("keys.json"), JWKS).unwrap();
+        let keys = Arc::new(Keys::default());
+        keys.refresh(callers, Path::new(folder.path())).await;
+        Tokens::new(keys)
+    }
+
+    #[tokio::test]
+    async fn a_remembered_token_names_whom_the_present_callers_say() {
+        // One place in memory for all versions: what is remembered must not go by the address.
+        let mut callers = callers("oaas", Some("shop"));
+        let tokens = tokens(&callers).await;
+        let named = |callers: &Callers| {
+            tokens.identify(callers, TOKEN, NOW_MS).map(|identity| identity.application.id.to_string())
+        };
+        assert_eq!(named(&callers), Ok("shop".to_owned()));
+        callers = super::tests::callers("oaas", Some("new-shop"));
+        assert_eq!(named(&callers), Ok("new-shop".to_owned()));
+        callers = super::tests::callers("oaas", None);
+        assert_eq!(named(&callers), Err(Reason::CredentialsInvalid));
+        callers = super::tests::callers("somebody-else", Some("shop"));
+        assert_eq!(named(&callers), Err(Reason::CredentialsInvalid));
+        callers = super::tests::callers("oaas", Some("shop"));
+        callers.issuers.clear();
+        assert_eq!(named(&callers), Err(Reason::CredentialsInvalid));
+    }
+
+    #[tokio::test]
+    async fn a_token_ends_also_when_it_is_remembered() {
+        let callers = callers("oaas", Some("shop"));
+        let tokens = tokens(&callers).await;
+        let at = |unix_ms| tokens.identify(&callers, TOKEN, unix_ms).map(|identity| identity.by);
+        assert_eq!(at(NOW_MS), Ok("jwt"));
+        assert_eq!(at(4_070_908_830_000), Err(Reason::CredentialsExpired));
+    }
 }

@@ -89,7 +89,8 @@ where
                 let body = |inner| AnswerBody::new(inner, conclusion).boxed_unsync();
                 return Poll::Ready(Ok(response.map(body)));
             };
-            // Trailers only: this head is the end of the call.
+            // Trailers only: this head is the end of the call, and a body behind it would be unwatched.
+            let mut response = response.map(|_| crate::empty_body());
             conclusion.mark_origin(response.headers_mut());
             let retry_after = crate::answer::pushback(response.headers());
             let durable = conclusion.conclude(code, retry_after);

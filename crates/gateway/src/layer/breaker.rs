@@ -69,12 +69,12 @@ where
         let Some(method) = call.method() else {
             return Left(GateFuture::Open { inner: self.inner.call(governed) });
         };
+        if let Degraded::LastGood { age_max } = method.entry.degraded {
+            let (shared, inner) = (Arc::clone(&self.shared), self.inner.clone());
+            return Right(Box::pin(last_good(shared, inner, governed, age_max)));
+        }
         let refused = permits(&self.shared, &call).err();
         match (&method.entry.degraded, refused) {
-            (Degraded::LastGood { age_max }, refused) => {
-                let (shared, inner, age_max) = (Arc::clone(&self.shared), self.inner.clone(), *age_max);
-                Right(Box::pin(last_good(shared, inner, governed, refused, age_max)))
-            }
             (_, None) => Left(GateFuture::Open { inner: self.inner.call(governed) }),
             (Degraded::Message(message), Some(_)) => {
                 call.set_degraded("static");
@@ -90,7 +90,7 @@ where
                 }
                 None => Left(GateFuture::Shut { rejection: Some(open(&call, &refused)) }),
             },
-            (Degraded::None, Some(refused)) => {
+            (Degraded::None | Degraded::LastGood { .. }, Some(refused)) => {
                 Left(GateFuture::Shut { rejection: Some(open(&call, &refused)) })
             }
         }
@@ -172,24 +172,20 @@ fn substitute(call: &Call, path: &Arc<str>) -> Option<Substitute> {
     call.bound.method(path).map(|_| Substitute(Arc::clone(path)))
 }
 
-/// With an open breaker the last good answer to the same request, else the call, whose answer is kept.
-async fn last_good<S>(
-    shared: Arc<Shared>,
-    mut inner: S,
-    governed: Governed,
-    refused: Option<(Scope, Refused)>,
-    age_max: Duration,
-) -> Answer
+/// With an open breaker the last good answer to the same request, else the call, whose answer is kept. The
+/// breaker is asked when the request is there: who trickles it in must not hold a probe meanwhile.
+async fn last_good<S>(shared: Arc<Shared>, mut inner: S, governed: Governed, age_max: Duration) -> Answer
 where
     S: Service<Governed, Response = Response<Body>, Error = Box<Rejection>>,
 {
     let call = governed.call;
     let limit = call.entry().map_or(0, |entry| entry.request_bytes_max);
     let (parts, body) = governed.request.into_parts();
-    let (frames, trailers) = buffer::whole(body, limit).await?;
+    let (frames, trailers) = buffer::whole(body, limit, &shared.requests).await?;
     let application = call.application().map_or_else(String::new, |a| a.id.to_string());
-    let key = AnswerKey::of(Arc::from(&*call.path), &application, std::slice::from_ref(&frames));
-    let Some(refused) = refused else {
+    let user = call.on_behalf_of().unwrap_or_default();
+    let key = AnswerKey::of(Arc::from(&*call.path), &application, &user, std::slice::from_ref(&frames));
+    let Err(refused) = permits(&shared, &call) else {
         call.capture(key);
         let request = http::Request::from_parts(parts, buffer::again(frames, trailers));
         return inner.call(Governed { call, request }).await;

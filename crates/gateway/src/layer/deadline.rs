@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 use tower::{Layer, Service};
 
 use crate::Body;
-use crate::call::{Call, Deadline};
+use crate::call::{Call, Deadline, Intent};
 use crate::gate::Governed;
 use crate::rejection::{Executed, Rejection, Retry};
 use crate::shared::Shared;
@@ -79,7 +79,16 @@ fn set(call: &Call, headers: &HeaderMap, now: Timestamp) -> Result<Duration, Box
     if deadline.at <= now {
         return Err(Box::new(expired(call, now)));
     }
-    Ok(deadline.at.since(now))
+    let left = deadline.at.since(now);
+    if left <= crate::metadata::MARGIN {
+        let message = "the deadline leaves the capability no time";
+        return Err(Box::new(timed(
+            Rejection::new(Reason::DeadlineInfeasible, "deadline", message),
+            call,
+            now,
+        )));
+    }
+    Ok(left)
 }
 
 /// Reads `grpc-timeout` (grpc/grpc, doc/PROTOCOL-HTTP2.md: at most eight digits and a unit).
@@ -189,7 +198,13 @@ where
                 }
                 let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(*left)));
                 ready!(timer.as_mut().poll(cx));
-                Poll::Ready(Err(Box::new(passed(call, shared.clock.now()))))
+                let now = shared.clock.now();
+                // Without an intent nothing was sent: the request itself came too slowly.
+                let rejection = match call.intent() {
+                    Intent::None => expired(call, now),
+                    Intent::Written | Intent::Sampled => passed(call, now),
+                };
+                Poll::Ready(Err(Box::new(rejection)))
             }
         }
     }

@@ -14,7 +14,7 @@ use oaas_metering::{BudgetError, BudgetKey, BudgetLimit, Ended, Period, QuotaKey
 use oaas_model::Reason;
 use tower::{Layer, Service};
 
-use crate::call::{Call, text};
+use crate::call::Call;
 use crate::gate::{GateFuture, Governed};
 use crate::outcome::Outcome;
 use crate::rejection::{Executed, Rejection, Retry};
@@ -135,13 +135,15 @@ where
     let Some(entry) = call.entry().map(Arc::clone) else {
         return Err(Box::new(Rejection::new(Reason::MethodUnknown, "quota", "no such method")));
     };
-    let (frames, trailers) = buffer::whole(body, entry.request_bytes_max).await?;
-    let encoding = text(&parts.headers, "grpc-encoding");
-    let message = buffer::first_message(&frames, encoding, entry.request_bytes_max)?;
+    let (frames, trailers) = buffer::whole(body, entry.request_bytes_max, &shared.requests).await?;
+    let message = buffer::only_message(&frames, &parts.headers, entry.request_bytes_max)?;
+    let message = stake::decode(entry.descriptor.input(), message)?;
     for field in &entry.stakes {
-        let stake = stake::read(&entry.descriptor.input(), field, &message)?;
+        let stake = stake::read(&message, field)?;
         reserve(&shared, &call, &plan, field, stake)?;
     }
+    // It may be many times its encoded size.
+    drop(message);
     let request = http::Request::from_parts(parts, buffer::again(frames, trailers));
     inner.call(Governed { call, request }).await
 }
@@ -230,5 +232,9 @@ fn until(
     let wait = Duration::from_millis(u64::try_from(at_unix_ms.saturating_sub(now_unix_ms)).unwrap_or(0));
     rejection.retry = if wait <= WAIT_MAX { Retry::After(wait) } else { Retry::Never };
     rejection.quota = Some(subject);
-    Box::new(rejection.fact("resets_at_unix_ms", at_unix_ms))
+    // As people and protobuf JSON write it; out of its range there is nothing to say.
+    match jiff::Timestamp::from_millisecond(at_unix_ms) {
+        Ok(at) => Box::new(rejection.fact("resets_at", at)),
+        Err(_) => Box::new(rejection),
+    }
 }

@@ -28,9 +28,10 @@ impl Gate for RateLimit {
             (Some(plan), Some(application)) => {
                 limits.of(&application.id, service, plan.rate, plan.concurrency)
             }
-            // The platform's own services need no plan: one modest rate an application, one for all strangers.
+            // The platform's own services need no plan: modest limits for each application, and on each
+            // method for all strangers together.
             (None, Some(application)) => limits.platform(&application.id),
-            (_, None) => limits.strangers(),
+            (_, None) => limits.strangers(&call.path),
         };
         if let Verdict::Wait(wait) = limiter.rate() {
             let limit = limiter.per_second();

@@ -8,7 +8,7 @@ mod projection;
 mod reflection;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};

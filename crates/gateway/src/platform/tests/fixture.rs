@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http_body_util::BodyExt as _;
 use oaas_audit::{Journal, JournalOptions, Reader, record};
-use oaas_capability::Registration;
+use oaas_capability::{LocalService, Registration};
 use oaas_catalog::{
     ApiKey, Application, Callers, KnownDescriptors, Role, Snapshot, Sources, Subscription, SubscriptionState,
     load,
@@ -83,6 +83,12 @@ fn key(application: &str) -> String {
 
 impl Fixture {
     pub async fn start() -> Self {
+        let rebate = service_fn(|_| async { Ok::<_, Infallible>(http::Response::new(crate::empty_body())) });
+        Self::with(BoxCloneSyncService::new(rebate)).await
+    }
+
+    /// With this capability as [`REBATE`].
+    pub async fn with(rebate: LocalService) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = SystemClock::shared();
         let options = JournalOptions {
@@ -93,14 +99,13 @@ impl Fixture {
         let (journal, _) = Journal::open(options, Arc::clone(&clock)).unwrap();
         let store = Store::in_memory().await.unwrap();
         let (meters, _) = Meters::open(&store, Arc::clone(&clock)).await.unwrap();
-        let rebate = service_fn(|_| async { Ok::<_, Infallible>(http::Response::new(crate::empty_body())) });
         let parts = Parts {
             clock,
             journal: journal.clone(),
             meters,
             alerts: Alerts::new(Vec::new()).0,
             settings: Settings::default(),
-            registrations: vec![Registration { name: REBATE, service: BoxCloneSyncService::new(rebate) }],
+            registrations: vec![Registration { name: REBATE, service: rebate }],
             routes: HashMap::new(),
             catalog_folder: PathBuf::new(),
             callers_folder: PathBuf::new(),
@@ -126,13 +131,16 @@ impl Fixture {
 
     /// Acts on the platform that the journal has: actor, action, subject, details.
     pub fn acts(&self) -> Vec<record::Administration> {
+        let acts = self.events().into_iter().filter_map(|event| match event {
+            record::audit_record::Event::Administration(act) => Some(act),
+            _ => None,
+        });
+        acts.collect()
+    }
+
+    /// What the journal has.
+    pub fn events(&self) -> Vec<record::audit_record::Event> {
         let reader = Reader::open(self.folder.path().join("journal")).unwrap();
-        let records = reader.records().map(|entry| entry.unwrap().record);
-        records
-            .filter_map(|record| match record.event? {
-                record::audit_record::Event::Administration(act) => Some(act),
-                _ => None,
-            })
-            .collect()
+        reader.records().filter_map(|entry| entry.unwrap().record.event).collect()
     }
 }
