@@ -1,5 +1,10 @@
 //! The program: settings, the process put together, the command line.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
 pub mod admin;
 pub mod bare;
 pub mod catalog;

@@ -145,7 +145,7 @@ fn what_is_there_is_not_overwritten() {
 }
 
 #[test]
-#[ignore = "compiles a domain in a copy of the checkout, which takes a minute or two: `just walk`"]
+#[ignore = "compiles a domain in a copy of the checkout, which takes two minutes: `just walk`"]
 fn the_walk_compiles_and_its_tests_pass() {
     // The same place each time, and the same target folder, so that only our own crates are compiled again.
     let target = repository().join("target");
