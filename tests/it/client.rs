@@ -1,6 +1,5 @@
 //! A gRPC client of bare HTTP/2: it sends what it is told and shows what came, bytes and all.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +71,7 @@ impl Client {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/grpc"));
         headers.insert("te", HeaderValue::from_static("trailers"));
-        Ask { client: self.clone(), path: path.to_owned(), headers, frames: Vec::new(), trailers: None }
+        Ask { client: self.clone(), path: path.to_owned(), headers, frames: Vec::new() }
     }
 }
 
@@ -82,17 +81,11 @@ pub struct Ask {
     path: String,
     headers: HeaderMap,
     frames: Vec<Bytes>,
-    trailers: Option<HeaderMap>,
 }
 
 impl Ask {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.append(HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
-        self
-    }
-
-    pub fn without(mut self, name: &str) -> Self {
-        self.headers.remove(name);
         self
     }
 
@@ -115,6 +108,16 @@ impl Ask {
     pub fn frame(mut self, bytes: Bytes) -> Self {
         self.frames.push(bytes);
         self
+    }
+
+    /// Whether the connection is closed on this call, without an answer.
+    pub async fn closes(self) -> bool {
+        let Ok(mut h2) = self.client.h2.ready().await else { return true };
+        let request = Request::post("http://localhost/").body(()).unwrap();
+        match h2.send_request(request, true) {
+            Ok((response, _)) => response.await.is_err(),
+            Err(_) => true,
+        }
     }
 
     /// Sends everything and waits for the end of the answer.
@@ -327,8 +330,6 @@ impl Answer {
 /// A decoded `google.rpc.Status`.
 #[derive(Debug, Default)]
 pub struct Denial {
-    pub code: i32,
-    pub message: String,
     /// Short names of the details, in their order.
     pub order: Vec<String>,
     pub info: rpc::ErrorInfo,
@@ -347,7 +348,7 @@ impl Denial {
         let bytes = GeneralPurpose::new(&STANDARD, lenient).decode(text).unwrap();
         let status = rpc::Status::decode(&*bytes).unwrap();
         assert_eq!(status.code, code, "the details name another status than grpc-status");
-        let mut denial = Self { code, message: status.message, ..Self::default() };
+        let mut denial = Self::default();
         for any in status.details {
             let name = any.type_url.strip_prefix("type.googleapis.com/google.rpc.").unwrap().to_owned();
             let value = &*any.value;
@@ -373,11 +374,24 @@ impl Denial {
         denial
     }
 
-    pub fn metadata(&self) -> &HashMap<String, String> {
-        &self.info.metadata
-    }
-
     pub fn fact(&self, name: &str) -> &str {
         self.info.metadata.get(name).map_or("", String::as_str)
+    }
+}
+
+impl Ask {
+    /// Sends one message of a contract and reads the one that comes back.
+    ///
+    /// # Errors
+    /// The whole answer, when it is a refusal.
+    pub async fn typed<A: prost::Message + Default>(
+        self,
+        request: &impl prost::Message,
+    ) -> Result<A, Answer> {
+        let answer = self.message(&request.encode_to_vec()).send().await;
+        if answer.status() != 0 {
+            return Err(answer);
+        }
+        Ok(A::decode(&*answer.messages()[0]).unwrap())
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use oaas_model::Reason;
 
 use crate::client::{Answer, Client, Denial};
-use crate::platform::{Platform, fresh_key, key_yaml, platform};
+use crate::platform::{Platform, fresh_key, key_yaml, now, platform};
 use crate::upstream::{READ, SMALL, Upstream, WRITE, nobody, until};
 
 const SERVICE: &str = "it.echo.v1.EchoService";
@@ -216,8 +216,7 @@ async fn limits_say_when_and_quotas_what_is_left() {
     let denial = common(&answer, Reason::QuotaExhausted, "false", &platform);
     assert_eq!((denial.fact("limit"), denial.fact("used")), ("2", "2"));
     let resets: i64 = denial.fact("resets_at_unix_ms").parse().unwrap();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
-    let left = i128::from(resets) - i128::try_from(now).unwrap();
+    let left = resets - now().unix_ms();
     assert!(left > 0 && left <= 31 * 86_400_000);
     assert_eq!(denial.retry.is_some(), left <= 60_000, "RetryInfo only for a reset within a minute");
     assert!(denial.quota.is_some());

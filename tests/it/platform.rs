@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use oaas_audit::Reader;
 use oaas_audit::record::AuditRecord;
 use oaas_audit::record::audit_record::Event;
 use oaas_catalog::ApiKey;
-use oaas_model::CallId;
+use oaas_model::{CallId, Clock as _, SystemClock, Timestamp};
 use tempfile::TempDir;
 
 use crate::client::Client;
@@ -23,6 +24,13 @@ use crate::upstream::{DESCRIPTORS, Upstream, descriptors};
 /// The repository's root.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The time, as the platform has it.
+pub fn now() -> Timestamp {
+    // One for all: its steady part counts from where it was made.
+    static CLOCK: LazyLock<SystemClock> = LazyLock::new(SystemClock::new);
+    CLOCK.now()
 }
 
 /// A fresh key in the form of `oaas caller new`.

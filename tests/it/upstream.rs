@@ -5,17 +5,21 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use oaas_model::Timestamp;
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 use crate::client::frame;
+use crate::platform::now;
 
 /// The service's contract. All messages are the same, so that any method can stand in for another.
 const PROTO: &str = r#"
@@ -62,7 +66,7 @@ pub struct Seen {
     pub headers: HeaderMap,
     pub body: Bytes,
     /// How the caller reset the stream, and when.
-    pub reset: Option<(Reason, Instant)>,
+    pub reset: Option<(Reason, Timestamp)>,
     /// The whole request came.
     pub complete: bool,
     /// Bytes of the answer that HTTP/2 had room for.
@@ -91,13 +95,32 @@ struct State {
 
 impl Upstream {
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// The same over TLS.
+    pub async fn start_tls(config: rustls::ServerConfig) -> Self {
+        Self::start_with(Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn start_with(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State::default());
         let shared = Arc::clone(&state);
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(connection(stream, Arc::clone(&shared)));
+                let (state, tls) = (Arc::clone(&shared), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => connection(stream, state).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                connection(stream, state).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         Self { address, state, accepting }
@@ -168,7 +191,7 @@ pub fn catalog(endpoints: &[SocketAddr], service: &str, methods: &[(&str, &str)]
     )
 }
 
-async fn connection(stream: TcpStream, state: Arc<State>) {
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
     let Ok(mut connection) = h2::server::Builder::new()
         .initial_window_size(1 << 20)
         .initial_connection_window_size(8 << 20)
@@ -402,7 +425,7 @@ impl Exchange {
 
     fn was_reset(&self, reset: Result<Reason, h2::Error>) {
         let reason = reset.unwrap_or(Reason::INTERNAL_ERROR);
-        self.note(|seen| seen.reset = Some((reason, Instant::now())));
+        self.note(|seen| seen.reset = Some((reason, now())));
     }
 }
 

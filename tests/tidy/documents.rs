@@ -87,3 +87,18 @@ fn every_decision_is_a_page_in_the_list() {
     }
     none_of(&faults);
 }
+
+#[test]
+fn every_metric_that_an_alert_names_is_shown() {
+    let (alerts, shown) =
+        (text("deploy/alerts.yaml".as_ref()), text("crates/gateway/src/exposition.rs".as_ref()));
+    serde_saphyr::from_str::<serde_json::Value>(&alerts).unwrap();
+    let names =
+        alerts.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| w.starts_with("oaas_"));
+    let bare = |name: &str| {
+        let name = name.trim_end_matches("_bucket").trim_end_matches("_seconds").trim_end_matches("_total");
+        name.to_owned()
+    };
+    let missing: Vec<_> = names.map(bare).filter(|name| !shown.contains(&format!("\"{name}\""))).collect();
+    none_of(&missing.iter().map(|name| format!("deploy/alerts.yaml: no metric {name}")).collect::<Vec<_>>());
+}

@@ -42,9 +42,9 @@ def run(suite) -> None:
                 time.sleep(moments.uniform(*LOAD_S))
                 installation.kill()
                 begun = time.monotonic()
-                installation.start()
+                started = installation.start()
                 answered(installation.address, key)
-                back.append(time.monotonic() - begun)
+                back.append((time.monotonic() - begun, started))
             time.sleep(1)
             ends, lasted = load.stop()
             installation.stop()
@@ -89,7 +89,8 @@ def judge(suite, journal, ends, executed, back, lasted) -> None:
         ("acknowledged without OUTCOME", len(without_outcome)),
         ("executed without INTENT", len(without_intent)),
         ("doubled call ids", doubled),
-        ("serving again, s, median and longest", f"{sorted(back)[len(back) // 2]:.2f} {max(back):.2f}"),
+        ("start-up line, s, median and longest", spread([started for _, started in back])),
+        ("first answer, s, median and longest", spread([answered for answered, _ in back])),
     ]
     for name, value in rows:
         print(f"        {name:38} {value}")
@@ -111,4 +112,9 @@ def judge(suite, journal, ends, executed, back, lasted) -> None:
         gaps = sum(1 for a, b in zip(sequences, sequences[1:]) if b != a + 1)
         holds(gaps <= CYCLES, f"{gaps} gaps in the sequence")
     with suite.case(f"serving again within {BACK_S_MAX:.0f} s of each crash"):
-        holds(max(back) <= BACK_S_MAX, f"the longest took {max(back):.2f} s")
+        longest = max(answered for answered, _ in back)
+        holds(longest <= BACK_S_MAX, f"the longest took {longest:.2f} s")
+
+
+def spread(seconds: list[float]) -> str:
+    return f"{sorted(seconds)[len(seconds) // 2]:.2f} {max(seconds):.2f}"

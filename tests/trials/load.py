@@ -49,8 +49,9 @@ class Load:
 
 
 def worker(address: str, key: str, methods: list[str], log: int, over: threading.Event) -> None:
+    # Tries again soon after a crash; one try may take two seconds, for the machine may be busy with a build.
     options = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1),
-               ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100),
+               ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 2000),
                ("grpc.max_reconnect_backoff_ms", 200)]
     channel = grpc.insecure_channel(address, options=options)
     stubs = [(method, channel.unary_unary(echo.path(method))) for method in methods]

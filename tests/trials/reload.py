@@ -4,7 +4,6 @@ record names one version that existed, with that version's own price."""
 import collections
 import re
 import signal
-import time
 
 from kit import echo
 from kit.beside import PythonUpstream

@@ -23,7 +23,13 @@ pub struct CapabilityError {
     pub metadata: HashMap<String, String>,
 }
 
-/// INVALID_ARGUMENT with one `BadRequest.field_violations` entry for each violation.
+/// `ErrorInfo.domain` of the platform's own reasons, wherever they are found.
+const PLATFORM: &str = "gateway.oaas";
+/// The platform's reason for a request that breaks its contract.
+const FIELD_INVALID: &str = "FIELD_INVALID";
+
+/// INVALID_ARGUMENT for the reason FIELD_INVALID, with one `BadRequest.field_violations` entry for each
+/// violation.
 #[must_use]
 pub fn invalid(violations: &[Violation]) -> Status {
     let message =
@@ -34,12 +40,18 @@ pub fn invalid(violations: &[Violation]) -> Status {
             .map(|v| rpc::bad_request::FieldViolation {
                 field: v.field.clone(),
                 description: v.description.clone(),
-                reason: "FIELD_INVALID".to_owned(),
+                reason: FIELD_INVALID.to_owned(),
                 ..Default::default()
             })
             .collect(),
     };
-    status(Code::InvalidArgument, message, vec![any("google.rpc.BadRequest", &bad_request)])
+    let info = rpc::ErrorInfo {
+        reason: FIELD_INVALID.to_owned(),
+        domain: PLATFORM.to_owned(),
+        metadata: HashMap::from([("executed".to_owned(), "false".to_owned())]),
+    };
+    let details = vec![any("google.rpc.ErrorInfo", &info), any("google.rpc.BadRequest", &bad_request)];
+    status(Code::InvalidArgument, message, details)
 }
 
 impl From<CapabilityError> for Status {

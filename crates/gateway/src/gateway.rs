@@ -229,11 +229,14 @@ impl Gateway {
         }
         let Upstream::Remote { endpoints, tls, .. } = &upstream else { return Ok(Target::Missing) };
         let secure = endpoints.iter().any(|endpoint| endpoint.scheme_str() == Some("https"));
+        let server_name = tls.as_ref().and_then(|tls| tls.server_name.clone());
         let tls = match secure {
             true => Some(client_tls(&service.name, tls.as_ref(), &self.inner.catalog_folder)?),
             false => None,
         };
-        let config = PoolConfig { tls, ..PoolConfig::new(endpoints.clone()) };
+        let deadline_margin = crate::metadata::MARGIN;
+        let config =
+            PoolConfig { tls, server_name, deadline_margin, ..PoolConfig::new(endpoints.clone()) };
         let pool = Pool::new(config, Arc::clone(&self.shared.clock));
         pools.insert(service.name.to_string(), (upstream, pool.clone()));
         Ok(Target::Remote(pool))

@@ -15,6 +15,8 @@ use crate::descriptors::Reflection;
 
 /// Longest wait for an upstream to describe itself.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The same where its last description is kept: a start after a crash must not wait for a busy upstream.
+const PATIENCE_KEPT: Duration = Duration::from_millis(500);
 
 /// Where the catalog's files are.
 #[must_use]
@@ -75,14 +77,15 @@ impl Loader {
 
     async fn describe(&self, need: &ReflectionNeed, folder: &Path) -> anyhow::Result<Vec<u8>> {
         let path = self.kept.join(format!("{}.binpb", need.service));
-        match tokio::time::timeout(PATIENCE, ask(need, folder)).await {
+        let patience = if path.exists() { PATIENCE_KEPT } else { PATIENCE };
+        match tokio::time::timeout(patience, ask(need, folder)).await {
             Ok(Ok(set)) => {
                 std::fs::write(&path, &set).with_context(|| format!("can't write {}", path.display()))?;
                 Ok(set)
             }
             failed => {
                 let why = failed.map_or_else(
-                    |_| "no answer in 5 s".to_owned(),
+                    |_| format!("no answer in {} ms", patience.as_millis()),
                     |e| format!("{:#}", e.err().unwrap_or_else(|| anyhow::anyhow!("?"))),
                 );
                 if let Ok(set) = std::fs::read(&path) {

@@ -130,7 +130,10 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             if !dump {
                 anyhow::bail!("what of the settings? `oaas config --dump` prints those in force");
             }
-            anstream::print!("{}", config.dump()?);
+            match output.json {
+                true => anstream::println!("{}", serde_json::to_string(&config)?),
+                false => anstream::print!("{}", config.dump()?),
+            }
             Ok(ExitCode::SUCCESS)
         }
     }

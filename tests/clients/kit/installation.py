@@ -44,8 +44,9 @@ def data_folder() -> pathlib.Path | None:
 class Caller:
     """An application of the callers file."""
 
-    def __init__(self, name: str, subscriptions=(), roles=(), key_fields=""):
+    def __init__(self, name: str, subscriptions=(), roles=(), key_fields: str = "", credentials=()):
         self.name, self.subscriptions, self.roles, self.key_fields = name, list(subscriptions), list(roles), key_fields
+        self.credentials = list(credentials)
         secret = base64.urlsafe_b64encode(os.urandom(32)).rstrip(b"=").decode()
         self.prefix = "oaas_" + base64.b32encode(os.urandom(5)).decode().lower()
         self.key = f"{self.prefix}_{secret}"
@@ -58,6 +59,7 @@ class Caller:
         fields = f", {self.key_fields}" if self.key_fields else ""
         lines.append("    credentials:")
         lines.append(f'      - api_key: {{ prefix: {self.prefix}, digest: "{digest}"{fields} }}')
+        lines += [f"      - {credential}" for credential in self.credentials]
         if self.subscriptions:
             lines.append("    subscriptions:")
             lines += [f"      - {{ {subscription} }}" for subscription in self.subscriptions]
@@ -71,13 +73,14 @@ def subscription(service: str, plan: str, more: str = "") -> str:
 class Installation:
     """A folder with all that a process needs, and the process."""
 
-    def __init__(self, callers=(), settings: str = ""):
+    def __init__(self, callers=(), settings: str = "", issuers: str = ""):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="oaas-clients-"))
         self.catalog = self.folder / "catalog"
         shutil.copytree(ROOT / "catalog", self.catalog)
         (self.folder / "deploy").mkdir()
         self.callers_file = self.folder / "deploy" / "callers.yaml"
         self.callers = {caller.name: caller for caller in callers}
+        self.issuers = issuers
         self.write_callers()
         self.settings = self.folder / "settings.yaml"
         self.settings.write_text(settings + "\ndrain: { wait_ms: 0, grace_ms: 2000 }\n")
@@ -93,7 +96,7 @@ class Installation:
 
     def write_callers(self) -> None:
         text = "applications:\n" + "\n".join(caller.yaml() for caller in self.callers.values())
-        replace(self.callers_file, text + "\n" if self.callers else "applications: []\n")
+        replace(self.callers_file, (text if self.callers else "applications: []") + "\n" + self.issuers)
 
     def put_service(self, path: str, text: str) -> None:
         (self.catalog / path).parent.mkdir(exist_ok=True)

@@ -1,5 +1,6 @@
 """Runs the suites one after the other and counts."""
 
+import atexit
 import importlib
 import os
 import sys
@@ -11,6 +12,7 @@ from kit.check import Report, SkipSuite
 SUITES = {
     "python-client": "suites.python_client",
     "refusals": "suites.refusals",
+    "identity": "suites.identity",
     "health": "suites.health",
     "node-client": "suites.node_client",
     "contract": "suites.contract",
@@ -18,6 +20,7 @@ SUITES = {
     "foreign-services": "trials.foreign",
     "breaker": "trials.breaker",
     "reload": "trials.reload",
+    "drain": "trials.drain",
     "crash": "trials.crash",
 }
 
@@ -47,6 +50,7 @@ def main(wanted: list[str]) -> int:
 if __name__ == "__main__":
     sys.stdout.reconfigure(line_buffering=True)
     code = main(sys.argv[1:])
+    # What failed cases left behind: processes are ended here, and open channels must not hold this one.
+    atexit._run_exitfuncs()
     sys.stdout.flush()
-    # Channels that a failed case left open must not hold the process.
     os._exit(code)

@@ -56,8 +56,10 @@ class Denial:
 class Client:
     """One caller at one gateway."""
 
-    def __init__(self, address: str, key: str = "", metadata=()):
-        self.channel = grpc.insecure_channel(address, options=[("grpc.enable_retries", 0)])
+    def __init__(self, address: str, key: str = "", metadata=(), tls: grpc.ChannelCredentials | None = None):
+        options = [("grpc.enable_retries", 0)]
+        plain = lambda: grpc.insecure_channel(address, options=options)
+        self.channel = grpc.secure_channel(address, tls, options=options) if tls else plain()
         self.metadata = list(metadata) + ([("authorization", f"Bearer {key}")] if key else [])
         self.pool = None
 

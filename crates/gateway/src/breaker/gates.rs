@@ -65,7 +65,11 @@ impl Gates {
     /// The refusal, and whose it is.
     pub fn admit(&self, policy: &BreakerPolicy, now: Timestamp) -> (Result<Pass, (Scope, Refused)>, Changes) {
         let mut changes = Changes::default();
-        if let Some(refused) = self.service.refusal(policy, now) {
+        if let Some(mut refused) = self.service.refusal(policy, now) {
+            // A call passes when both are over it, so the longer wait is the true one.
+            let own = self.application.as_ref().and_then(|breaker| breaker.refusal(policy, now));
+            let longer = own.map_or(refused.retry_after, |own| own.retry_after.max(refused.retry_after));
+            refused.retry_after = longer;
             return (Err((Scope::Service, refused)), changes);
         }
         let mut application = None;
@@ -74,6 +78,8 @@ impl Gates {
             changes.application = change;
             match admission {
                 Admission::Allowed(permit) => application = Some(permit),
+                // By hand for the whole service is by hand for each of its callers.
+                Admission::Refused(_) if self.service.passes_all() => {}
                 Admission::Refused(refused) => return (Err((Scope::Application, refused)), changes),
             }
         }

@@ -226,6 +226,12 @@ impl Breaker {
         transition
     }
 
+    /// Whether it lets every call through, by hand, whatever the evidence.
+    #[must_use]
+    pub fn passes_all(&self) -> bool {
+        matches!(self.core.lock().mode(), Mode::ForcedClosed | Mode::Observe)
+    }
+
     /// The breaker at `now`.
     #[must_use]
     pub fn snapshot(&self, policy: &BreakerPolicy, now: Timestamp) -> BreakerSnapshot {

@@ -109,6 +109,10 @@ impl Core {
         if matches!(self.phase, Phase::Closed { .. }) { self.generation } else { 0 }
     }
 
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
     pub fn is_plain(&self) -> bool {
         self.mode == Mode::Automatic && matches!(self.phase, Phase::Closed { .. })
     }

@@ -79,7 +79,16 @@ fn set(call: &Call, headers: &HeaderMap, now: Timestamp) -> Result<Duration, Box
     if deadline.at <= now {
         return Err(Box::new(expired(call, now)));
     }
-    Ok(deadline.at.since(now))
+    let left = deadline.at.since(now);
+    if left <= crate::metadata::MARGIN {
+        let message = "the deadline leaves the capability no time";
+        return Err(Box::new(timed(
+            Rejection::new(Reason::DeadlineInfeasible, "deadline", message),
+            call,
+            now,
+        )));
+    }
+    Ok(left)
 }
 
 /// Reads `grpc-timeout` (grpc/grpc, doc/PROTOCOL-HTTP2.md: at most eight digits and a unit).

@@ -232,5 +232,9 @@ fn until(
     let wait = Duration::from_millis(u64::try_from(at_unix_ms.saturating_sub(now_unix_ms)).unwrap_or(0));
     rejection.retry = if wait <= WAIT_MAX { Retry::After(wait) } else { Retry::Never };
     rejection.quota = Some(subject);
-    Box::new(rejection.fact("resets_at_unix_ms", at_unix_ms))
+    // As people and protobuf JSON write it; out of its range there is nothing to say.
+    match jiff::Timestamp::from_millisecond(at_unix_ms) {
+        Ok(at) => Box::new(rejection.fact("resets_at", at)),
+        Err(_) => Box::new(rejection),
+    }
 }

@@ -16,6 +16,8 @@ pub struct PoolConfig {
     pub endpoints: Vec<Uri>,
     /// TLS for `https` endpoints; the pool sets ALPN to `h2` itself.
     pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// Name that the certificates of `https` endpoints carry, when it is not the endpoint's host.
+    pub server_name: Option<String>,
     /// Longest time for one connect: DNS, TCP, TLS and the peer's SETTINGS.
     pub connect_timeout: Duration,
     /// Most connections to one endpoint.
@@ -72,6 +74,7 @@ impl Default for PoolConfig {
         Self {
             endpoints: Vec::new(),
             tls: None,
+            server_name: None,
             connect_timeout: Duration::from_secs(5),
             connections_max: 8,
             streams_max: 100,

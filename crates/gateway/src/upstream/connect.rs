@@ -53,8 +53,12 @@ pub(super) enum ConnectError {
 }
 
 impl Target {
-    /// Reads an endpoint's URI.
-    pub(super) fn parse(uri: &http::Uri, tls: Option<&TlsConnector>) -> Result<Self, ConnectError> {
+    /// Reads an endpoint's URI. `server_name` is what its certificate must carry when that is not the host.
+    pub(super) fn parse(
+        uri: &http::Uri,
+        tls: Option<&TlsConnector>,
+        server_name: Option<&str>,
+    ) -> Result<Self, ConnectError> {
         let bad = || ConnectError::Uri(uri.to_string());
         let scheme = uri.scheme().cloned().ok_or_else(bad)?;
         let authority = uri.authority().cloned().ok_or_else(bad)?;
@@ -67,7 +71,8 @@ impl Target {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let tls = if secure {
             let connector = tls.cloned().ok_or_else(|| ConnectError::TlsMissing(uri.to_string()))?;
-            Some((connector, ServerName::try_from(host.clone()).map_err(|_| bad())?))
+            let name = server_name.map_or_else(|| host.clone(), str::to_owned);
+            Some((connector, ServerName::try_from(name).map_err(|_| bad())?))
         } else {
             None
         };
@@ -139,7 +144,7 @@ mod tests {
 
     #[test]
     fn endpoints_are_read_or_refused_by_name() {
-        let parse = |uri: &str| Target::parse(&uri.parse().unwrap(), None);
+        let parse = |uri: &str| Target::parse(&uri.parse().unwrap(), None, None);
         let target = parse("http://[::1]:50051").unwrap();
         assert_eq!((target.host.as_str(), target.port, &*target.name), ("::1", 50051, "http://[::1]:50051"));
         assert_eq!(parse("http://orders").unwrap().port, 80);

@@ -66,7 +66,7 @@ impl Pool {
         let tls = config.tls.as_ref().map(connect::connector);
         let mut endpoints = Vec::new();
         for uri in config.endpoints.iter().take(ENDPOINTS_MAX) {
-            match Target::parse(uri, tls.as_ref()) {
+            match Target::parse(uri, tls.as_ref(), config.server_name.as_deref()) {
                 Ok(target) => endpoints.push(Arc::new(Endpoint::new(target, &config))),
                 Err(error) => tracing::warn!(%error, "upstream endpoint left out"),
             }

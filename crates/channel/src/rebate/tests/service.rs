@@ -106,7 +106,9 @@ fn error_info(status: &Status) -> rpc::ErrorInfo {
 fn violated(status: &Status) -> Vec<String> {
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     let details = rpc::Status::decode(status.details()).unwrap().details;
-    let bad = rpc::BadRequest::decode(details[0].value.as_slice()).unwrap();
+    let why = rpc::ErrorInfo::decode(details[0].value.as_slice()).unwrap();
+    assert_eq!((why.reason.as_str(), why.domain.as_str()), ("FIELD_INVALID", "gateway.oaas"));
+    let bad = rpc::BadRequest::decode(details[1].value.as_slice()).unwrap();
     bad.field_violations.into_iter().map(|violation| violation.field).collect()
 }
 

@@ -116,7 +116,9 @@ fn released(id: &str, days: i64, hours: i64) -> wire::RecordClearanceRequest {
 fn violations(status: &tonic::Status) -> Vec<(String, String)> {
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     let details = rpc::Status::decode(status.details()).unwrap().details;
-    let bad = rpc::BadRequest::decode(details[0].value.as_slice()).unwrap();
+    let why = rpc::ErrorInfo::decode(details[0].value.as_slice()).unwrap();
+    assert_eq!((why.reason.as_str(), why.domain.as_str()), ("FIELD_INVALID", "gateway.oaas"));
+    let bad = rpc::BadRequest::decode(details[1].value.as_slice()).unwrap();
     bad.field_violations.into_iter().map(|v| (v.field, v.description)).collect()
 }
 

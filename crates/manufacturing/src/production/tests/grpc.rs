@@ -105,7 +105,7 @@ async fn available(service: &Production, item: &str) -> pb::GetAvailabilityRespo
 /// Reason of the `ErrorInfo`, or the fields of the `BadRequest`.
 fn reason(status: &Status) -> String {
     let details = rpc::Status::decode(status.details()).unwrap().details;
-    let detail = &details[0];
+    let detail = details.last().unwrap();
     if detail.type_url.ends_with("BadRequest") {
         let bad = rpc::BadRequest::decode(&*detail.value).unwrap();
         return bad.field_violations.iter().map(|v| v.field.clone()).collect::<Vec<_>>().join(" ");

@@ -34,23 +34,23 @@ fn args(capability: &str, rpc: &str) -> NewArgs {
     NewArgs { capability: capability.to_owned(), rpc: rpc.to_owned(), title_zh: None, owner: None }
 }
 
-/// A copy of `parts` of the repository, files and folders.
-fn copy(parts: &[&str]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
+/// Copies `parts` of the repository, files and folders, to `to`.
+fn copy(parts: &[&str], to: &Path) {
     for part in parts {
-        let (from, to) = (repository().join(part), folder.path().join(part));
+        let (from, to) = (repository().join(part), to.join(part));
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
         let done = Command::new("cp").arg("-r").arg(&from).arg(&to).status().unwrap();
         assert!(done.success(), "{part}");
     }
-    folder
 }
 
 fn small_copy() -> tempfile::TempDir {
     let libs = crate::domains::ALL.map(|domain| format!("crates/{domain}/src/lib.rs"));
     let mut parts = vec!["proto", "catalog", "deploy", "rustfmt.toml"];
     parts.extend(libs.iter().map(String::as_str));
-    copy(&parts)
+    let folder = tempfile::tempdir().unwrap();
+    copy(&parts, folder.path());
+    folder
 }
 
 fn contract(root: &Path, file: &Path) -> DescriptorPool {
@@ -145,38 +145,24 @@ fn what_is_there_is_not_overwritten() {
 }
 
 #[test]
-#[ignore = "compiles a domain in a copy of the checkout: some minutes the first time; `just walk`"]
+#[ignore = "compiles a domain in a copy of the checkout, which takes a minute or two: `just walk`"]
 fn the_walk_compiles_and_its_tests_pass() {
-    let folder = copy(&[
-        "Cargo.toml",
-        "Cargo.lock",
-        "clippy.toml",
-        "rustfmt.toml",
-        "proto",
-        "catalog",
-        "deploy",
-        "crates",
-        "tests",
-        "docs",
-    ]);
-    let written = write(folder.path(), &walk()).unwrap();
+    // The same place each time, and the same target folder, so that only our own crates are compiled again.
+    let target = repository().join("target");
+    let root = target.join("walk");
+    let _ = std::fs::remove_dir_all(&root);
+    let files = ["Cargo.toml", "Cargo.lock", "clippy.toml", "rustfmt.toml"];
+    copy(&[&files[..], &["proto", "catalog", "deploy", "crates", "tests", "docs"]].concat(), &root);
+    let written = write(&root, &walk()).unwrap();
     let package = format!("oaas-{}", written.names.domain);
     for line in [
         vec!["test", "--offline", "-p", &package, &written.names.module],
         vec!["clippy", "--offline", "-p", &package, "--all-targets", "--", "-D", "warnings"],
         vec!["check", "--offline", "-p", &package, "--no-default-features"],
     ] {
-        let done = Command::new(env!("CARGO"))
-            .args(&line)
-            .current_dir(folder.path())
-            .env("CARGO_TARGET_DIR", repository().join("target/walk"))
-            .output()
-            .unwrap();
-        assert!(
-            done.status.success(),
-            "cargo {}:\n{}",
-            line.join(" "),
-            String::from_utf8_lossy(&done.stderr)
-        );
+        let mut cargo = Command::new(env!("CARGO"));
+        let done = cargo.args(&line).current_dir(&root).env("CARGO_TARGET_DIR", &target).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "cargo {}:\n{said}", line.join(" "));
     }
 }
