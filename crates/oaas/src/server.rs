@@ -312,18 +312,18 @@ fn server_tls(config: &Config) -> anyhow::Result<Option<ServerTls>> {
     Ok(Some(ServerTls { certificate_pem: read(certificate)?, key_pem: read(key)?, client }))
 }
 
-/// Puts a certificate in force when its file changes.
+/// Puts certificate, key and clients' authorities in force when one of their files changes.
 async fn watch_certificate(config: Config, tls: ReloadableTls) {
     /// How often the files are looked at.
     const EVERY: Duration = Duration::from_secs(10);
-    let mut known = server_tls(&config).ok().flatten().map(|tls| tls.certificate_pem);
+    let mut known = server_tls(&config).ok().flatten();
     loop {
         tokio::time::sleep(EVERY).await;
         match server_tls(&config) {
-            Ok(Some(fresh)) if known.as_ref() != Some(&fresh.certificate_pem) => match tls.replace(&fresh) {
+            Ok(Some(fresh)) if known.as_ref() != Some(&fresh) => match tls.replace(&fresh) {
                 Ok(()) => {
                     tracing::info!("new certificate in force");
-                    known = Some(fresh.certificate_pem);
+                    known = Some(fresh);
                 }
                 Err(error) => tracing::error!(%error, "new certificate not used"),
             },

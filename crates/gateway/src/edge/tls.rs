@@ -15,7 +15,7 @@ const CERTIFICATES_MAX: usize = 1024;
 const SAN_URIS_MAX: usize = 16;
 
 /// What the edge shows and what it asks for, as PEM.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTls {
     /// The server's certificate chain, its own first.
     pub certificate_pem: Vec<u8>,
@@ -26,7 +26,7 @@ pub struct ServerTls {
 }
 
 /// Whether clients show a certificate, and who vouches for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientCertificates {
     /// They are not asked.
     None,
