@@ -16,10 +16,11 @@ import time
 import grpc
 
 from kit import echo
+from kit.beside import MEMORY
 from kit.wire import Denial
 
 # Longest wait for one call, seconds: a crash ends calls at once, a lost one must not hold a thread.
-CALL_S_MAX = 10
+CALL_S_MAX = 30
 # Pause after a failure, seconds: while nobody serves, the threads don't spin.
 PAUSE_S = 0.01
 
@@ -28,7 +29,7 @@ class Load:
     """Load that runs until it is stopped."""
 
     def __init__(self, address: str, key: str, methods: list[str], processes: int = 2, threads: int = 8):
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = tempfile.TemporaryDirectory(dir=MEMORY)
         self.logs = [pathlib.Path(self.folder.name) / f"{n}.jsonl" for n in range(processes)]
         command = [sys.executable, "-m", "trials.load", address, key, ",".join(methods), str(threads)]
         self.begun = time.monotonic()

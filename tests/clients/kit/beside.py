@@ -13,6 +13,8 @@ import threading
 
 from kit.check import SkipSuite
 
+# Where the witnesses write: in memory, if it can be, so that a busy disk holds up the program alone.
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 NODE_FILES = pathlib.Path(__file__).resolve().parents[1] / "node"
 
 
@@ -41,7 +43,7 @@ class Beside:
 
 class PythonUpstream(Beside):
     def __init__(self):
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = tempfile.TemporaryDirectory(dir=MEMORY)
         self.log = pathlib.Path(self.folder.name) / "executed.jsonl"
         super().__init__([sys.executable, "-m", "trials.upstream", self.log])
 
@@ -54,21 +56,21 @@ class NodeUpstream(Beside):
     """The same service, kept by no gRPC library: it can do what none of them does."""
 
     def __init__(self):
-        if shutil.which("node") is None:
-            raise SkipSuite("there is no node; install Node 20 or later (Debian: apt-get install nodejs)")
+        needs_node()
         super().__init__(["node", NODE_FILES / "upstream.cjs"])
+
+
+def needs_node() -> None:
+    if shutil.which("node") is None:
+        raise SkipSuite("there is no node; install Node 20 or later (Debian: apt-get install nodejs npm)")
 
 
 def node() -> pathlib.Path:
     """The folder of the Node packages."""
+    needs_node()
     if not os.environ.get("CLIENTS_NODE"):
         raise SkipSuite(os.environ.get("CLIENTS_NODE_WHY") or "there are no Node packages")
     return pathlib.Path(os.environ["CLIENTS_NODE"])
-
-
-def node_environment() -> dict:
-    # Modules are looked for from the script's folder upwards, and by this variable for `require`.
-    return {"NODE_PATH": str(node() / "node_modules")}
 
 
 class AlertReceiver:
