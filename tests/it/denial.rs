@@ -215,8 +215,8 @@ async fn limits_say_when_and_quotas_what_is_left() {
     let answer = ask(&client, READ, &few).await;
     let denial = common(&answer, Reason::QuotaExhausted, "false", &platform);
     assert_eq!((denial.fact("limit"), denial.fact("used")), ("2", "2"));
-    let resets: i64 = denial.fact("resets_at_unix_ms").parse().unwrap();
-    let left = resets - now().unix_ms();
+    let resets: jiff::Timestamp = denial.fact("resets_at").parse().unwrap();
+    let left = resets.as_millisecond() - now().unix_ms();
     assert!(left > 0 && left <= 31 * 86_400_000);
     assert_eq!(denial.retry.is_some(), left <= 60_000, "RetryInfo only for a reset within a minute");
     assert!(denial.quota.is_some());
