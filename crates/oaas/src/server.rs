@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use oaas_audit::{Journal, JournalHealth, JournalOptions, Recovery};
 use oaas_capability::Context;
 use oaas_gateway::alert::{Alert, AlertSink as _, Alerts, Severity, Status, Webhook, WebhookConfig};
+use oaas_gateway::breaker::BreakerPolicy;
 use oaas_gateway::edge::{
     ClientCertificates as EdgeCertificates, Drain, DrainReport, EdgeContext, EdgeCounters, EdgeLimits,
     ReloadableTls, ServerTls,
@@ -152,6 +153,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Server> {
     beside.push(tokio::spawn(refresh_keys(gateway.clone())));
     let projecting = projector.start();
     beside.push(tokio::spawn(watch_journal(gateway.clone())));
+    beside.push(tokio::spawn(sweep_breakers(gateway.clone())));
     if let Some(tls) = tls {
         beside.push(tokio::spawn(watch_certificate(config.clone(), tls)));
     }
@@ -233,6 +235,17 @@ async fn watch_journal(gateway: Gateway) {
             status: if failing { Status::Firing } else { Status::Resolved },
             at: shared.clock.now(),
         });
+    }
+}
+
+/// Forgets the breakers of applications that have not called for long.
+async fn sweep_breakers(gateway: Gateway) {
+    /// How often.
+    const EVERY: Duration = Duration::from_secs(300);
+    let shared = gateway.shared();
+    loop {
+        tokio::time::sleep(EVERY).await;
+        shared.breakers.sweep(&BreakerPolicy::default(), shared.clock.now());
     }
 }
 

@@ -13,7 +13,7 @@ use super::inherited::{Inherited, milliseconds, seconds};
 use super::service::{LateCheck, strings, words};
 use super::{dangling, message};
 use crate::diagnostic::{Fault, Finding, Findings, same, text};
-use crate::service::{Degraded, Effect, Example, Expectation, MethodEntry, Price, StakeField};
+use crate::service::{AuditMode, Degraded, Effect, Example, Expectation, MethodEntry, Price, StakeField};
 use crate::yaml::{Kind as NodeKind, Node};
 
 /// Builds the methods of one file.
@@ -41,6 +41,13 @@ impl Build<'_> {
             _ => Effect::Write,
         };
         let error_reasons = self.error_reasons(node);
+        let audit = inherited.audit(effect);
+        if let (AuditMode::Sampled(1..), Some(at)) = (audit, node.get("stakes").or(node.get("price"))) {
+            // Money is settled from the journal, and a sampled call leaves no record there.
+            let expected =
+                text("`audit: standard` or `strict` beside it", "同时设置 `audit: standard` 或 `strict`");
+            self.findings.push(Finding::new(at.mark, Fault::Conflict, at.describe(), expected));
+        }
         MethodEntry {
             path: format!("/{service}/{}", rpc.name()).into(),
             service: Arc::clone(service),
@@ -48,7 +55,7 @@ impl Build<'_> {
             summary: words(node.get("summary")),
             effect,
             idempotent: node.get("idempotent").and_then(Node::flag).unwrap_or(effect == Effect::Read),
-            audit: inherited.audit(effect),
+            audit,
             price: node.get("price").and_then(price),
             request_bytes_max: inherited.request_bytes_max,
             response_bytes_max: inherited.response_bytes_max,
@@ -108,6 +115,12 @@ impl Build<'_> {
 
     fn stakes(&mut self, rpc: &MethodDescriptor, node: &Node<'_>) -> Vec<StakeField> {
         let items = node.get("stakes").map(Node::items).unwrap_or_default();
+        if let Some(first) = items.first().filter(|_| rpc.is_client_streaming()) {
+            // The money is read from the one message of a request; a stream could hide more behind it.
+            let expected =
+                text("no stakes, for the method takes a stream", "流式请求的方法不能设置 `stakes`");
+            self.findings.push(Finding::new(first.mark, Fault::Conflict, first.describe(), expected));
+        }
         items.iter().filter_map(|item| self.stake(rpc, item)).collect()
     }
 

@@ -200,6 +200,13 @@ fn names_that_lead_nowhere() {
         ),
         (
             "    effect: write\n",
+            "    effect: write\n    audit: { sampled: 10 }\n",
+            vec![
+                "platform/breaker.yaml:22:12 conflict methods.ForceBreaker.price | a map | `audit: standard` or `strict` beside it",
+            ],
+        ),
+        (
+            "    effect: write\n",
             "    effect: write\n    stakes: [{ budget: coupon, amount_field: mode, key_field: reason, currency: USD }]\n",
             vec![
                 "platform/breaker.yaml:21:24 dangling methods.ForceBreaker.stakes[0].budget | `coupon` | a budget of at least one plan | did you mean `coupons`?",
