@@ -114,3 +114,36 @@ async fn a_span_joins_the_callers_trace_and_the_upstream_gets_the_context() {
         "no logs were exported"
     );
 }
+
+/// Rule 21 of a gRPC proxy: what a caller invents must not become a label.
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_know_catalogued_methods_only() {
+    let upstream = Upstream::start().await;
+    let key = fresh_key();
+    let platform = platform()
+        .echo(&upstream, "", &[])
+        .app("shop", &key, &["*:internal"])
+        .set("ADMIN", "127.0.0.1:0")
+        .start()
+        .await;
+    let client = platform.client().await;
+    assert_eq!(client.call(READ).key(&key).message(b"x").send().await.status(), 0);
+    for n in 0..20 {
+        let path = format!("/invented.v1.Service/Method{n}");
+        assert_eq!(client.call(&path).key(&key).message(b"").send().await.status(), 12);
+    }
+    let metrics = scrape(platform.server.as_ref().unwrap().admin.unwrap()).await;
+    let ok = format!("oaas_calls_total{{method=\"{READ}\",code=\"OK\"}} 1\n");
+    let unknown = "oaas_calls_total{method=\"unknown\",code=\"UNIMPLEMENTED\"} 20\n";
+    assert!(metrics.contains(&ok) && metrics.contains(unknown), "{metrics}");
+    assert!(!metrics.contains("invented"), "{metrics}");
+}
+
+async fn scrape(address: std::net::SocketAddr) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
