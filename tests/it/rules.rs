@@ -264,6 +264,41 @@ async fn rule_9_a_deadline_holds_over_the_whole_answer_and_resets_the_upstream()
     assert_eq!(answer.denial().fact("client_ms"), "100");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rule_9_a_client_that_reads_nothing_is_ended_too_and_the_capability_is_not_blamed() {
+    let service = "sla: { deadline_ms: 200 }\nstream: { idle_ms: 200, duration_ms_max: 60000 }\n\
+                   breaker: { calls_min: 10, timeouts_min: 1 }";
+    let bench = Bench::with(service, &[]).await;
+    let narrow = Client::connect_narrow(bench.platform.address).await;
+    for number in 0..12 {
+        let key = format!("unread-{number}");
+        let path = if number % 2 == 0 { READ } else { SPREAD };
+        let ask = narrow.call(path).key(&bench.key).behave("times=100 size=20000").header("x-key", &key);
+        let mut call = ask.message(b"").open().await;
+        call.send(b"").await;
+        call.end();
+        until("the upstream is reset", || bench.seen_reset(&key)).await;
+        let call_id = bench.upstream.with_key(&key).unwrap().text("oaas-call-id").unwrap().to_owned();
+        let records = bench.platform.records(&call_id).await;
+        let Some(Event::Outcome(outcome)) = &records.last().unwrap().event else { panic!("{records:?}") };
+        assert_eq!((outcome.status, &*outcome.reason), (4, "DEADLINE_UPSTREAM"), "{key}");
+        let mut rest = call.finish().await;
+        assert_eq!(rest.error.take().and_then(|error| error.reason()), Some(h2::Reason::CANCEL), "{key}");
+    }
+    assert_eq!(code(&bench.unary(READ, "").await), Code::Ok);
+    // One that reads slowly, and ends behind the deadline, is not the capability's fault either.
+    for number in 0..12 {
+        let ask = narrow.call(READ).key(&bench.key).behave("times=30 size=20000").message(b"");
+        let mut call = ask.open().await;
+        call.send(b"").await;
+        call.end();
+        call.part().await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        drop(call.finish().await);
+        assert_eq!(code(&bench.unary(READ, "").await), Code::Ok, "{number}");
+    }
+}
+
 impl Bench {
     fn seen_reset(&self, key: &str) -> bool {
         self.upstream.with_key(key).is_some_and(|seen| seen.reset.is_some())

@@ -19,7 +19,7 @@ use tokio::time::Sleep;
 use crate::conclusion::{Conclusion, Durable};
 use crate::outcome::{GRPC_STATUS, status_in};
 use crate::rejection::{Executed, Rejection, Retry};
-use crate::{Body, BoxError, metadata, rescue};
+use crate::{Body, BoxError, edge, metadata, rescue};
 
 /// The body of an answer.
 pub struct AnswerBody {
@@ -28,6 +28,8 @@ pub struct AnswerBody {
     timer: Option<Pin<Box<Sleep>>>,
     /// When something last moved, and how many request messages there were then.
     moved: (Timestamp, u64),
+    /// Since when the client has a part that it may not have read yet.
+    handed: Option<Timestamp>,
     last: Option<(Durable, HeaderMap)>,
     over: bool,
 }
@@ -37,7 +39,7 @@ impl AnswerBody {
     #[must_use]
     pub fn new(inner: Body, conclusion: Conclusion) -> Self {
         let now = conclusion.shared().clock.now();
-        Self { inner: Some(inner), conclusion, timer: None, moved: (now, 0), last: None, over: false }
+        Self { inner: Some(inner), conclusion, timer: None, moved: (now, 0), handed: None, last: None, over: false }
     }
 
     /// The upstream ended its answer.
@@ -101,6 +103,24 @@ impl AnswerBody {
         Ok(due)
     }
 
+    /// Hands out a part. From now on the client has to read, and the stream's task keeps the time.
+    fn hand_out(&mut self) -> Result<(), Box<Rejection>> {
+        self.handed = Some(self.moved.0);
+        if let Some(time) = self.due(self.moved.0)? {
+            edge::read_within(time);
+        }
+        Ok(())
+    }
+
+    /// The client asks for more: it has read what it was given.
+    fn asked(&mut self) {
+        if let Some(since) = self.handed.take() {
+            let now = self.conclusion.shared().clock.now();
+            self.conclusion.unread_for(now.since(since));
+        }
+        edge::nothing_to_read();
+    }
+
     fn watch_time(&mut self, cx: &mut Context<'_>) {
         loop {
             let now = self.conclusion.shared().clock.now();
@@ -137,12 +157,7 @@ impl AnswerBody {
                     .fact("size", over.size),
             )
         })?;
-        match self.conclusion.call().deadline() {
-            Some(deadline) if deadline.at <= now => {
-                Err(Box::new(crate::layer::deadline::passed(self.conclusion.call(), now)))
-            }
-            _ => Ok(()),
-        }
+        self.hand_out()
     }
 }
 
@@ -155,6 +170,7 @@ impl HttpBody for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
+        this.asked();
         if this.over {
             return Poll::Ready(None);
         }
@@ -191,6 +207,21 @@ impl HttpBody for AnswerBody {
             (Ok(()), None) => HeaderMap::new(),
         };
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+}
+
+impl Drop for AnswerBody {
+    /// A stream that nobody reads is dropped when its time is over, and so is one that its client left.
+    fn drop(&mut self) {
+        if self.last.is_none()
+            && self.handed.is_some()
+            && let Err(rejection) = {
+                self.asked();
+                self.due(self.conclusion.shared().clock.now())
+            }
+        {
+            self.conclusion.abandon(*rejection);
+        }
     }
 }
 

@@ -49,6 +49,7 @@ pub struct Conclusion {
     response: FrameCounter,
     over: bool,
     left: bool,
+    unread: Duration,
 }
 
 impl Conclusion {
@@ -56,7 +57,7 @@ impl Conclusion {
     #[must_use]
     pub fn new(call: Arc<Call>, shared: Arc<Shared>) -> Self {
         let limit = call.entry().map_or(u32::MAX, |entry| entry.response_bytes_max);
-        Self { call, shared, response: FrameCounter::new(limit), over: false, left: false }
+        Self { call, shared, response: FrameCounter::new(limit), over: false, left: false, unread: Duration::ZERO }
     }
 
     /// The call.
@@ -79,6 +80,11 @@ impl Conclusion {
         self.response.feed(data)?;
         self.call.capture_part(data, crate::degrade::ANSWER_BYTES_MAX);
         Ok(())
+    }
+
+    /// Takes note of a time in which the caller did not read what it was given.
+    pub fn unread_for(&mut self, time: Duration) {
+        self.unread = self.unread.saturating_add(time);
     }
 
     /// Says in `headers` who made the status, and whether the answer is a degraded one.
@@ -135,6 +141,7 @@ impl Conclusion {
             Reason::UpstreamUnavailable => Some(Failure::Reset),
             _ => None,
         });
+        let elapsed = self.shared.clock.now().since(self.call.arrived);
         Outcome {
             code,
             reason: rejection.map(|r| r.reason),
@@ -143,7 +150,8 @@ impl Conclusion {
             degraded: self.degraded().is_some(),
             failure,
             retry_after,
-            elapsed: self.shared.clock.now().since(self.call.arrived),
+            unread: self.unread.saturating_mul(2) > elapsed,
+            elapsed,
             request: self.call.request_traffic(),
             response: self.response.traffic(),
         }
@@ -193,10 +201,19 @@ impl Conclusion {
     }
 }
 
+impl Conclusion {
+    /// Ends the call with `rejection`; there is nobody to hear it.
+    pub fn abandon(&mut self, rejection: Rejection) {
+        let code = rejection.code;
+        self.left = true;
+        self.call.rejected(rejection);
+        drop(self.conclude(code, None));
+    }
+}
+
 impl Drop for Conclusion {
     fn drop(&mut self) {
         if !self.over {
-            self.left = true;
             let (reason, why) = if self.shared.drain.is_cut() {
                 (Reason::Draining, "the process stopped before the answer was complete")
             } else {
@@ -206,8 +223,7 @@ impl Drop for Conclusion {
                 Intent::None => Executed::False,
                 _ => Executed::Unknown,
             };
-            self.call.rejected(Rejection::new(reason, "edge", why).executed(executed));
-            drop(self.conclude(reason.code(), None));
+            self.abandon(Rejection::new(reason, "edge", why).executed(executed));
         }
     }
 }

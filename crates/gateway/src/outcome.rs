@@ -69,6 +69,8 @@ pub struct Outcome {
     pub failure: Option<Failure>,
     /// What the upstream asked for before the next try.
     pub retry_after: Option<Duration>,
+    /// More of the time went by while the caller did not read the answer than while the capability worked.
+    pub unread: bool,
     /// From the first header byte to the end of the answer.
     pub elapsed: Duration,
     /// What the client sent.

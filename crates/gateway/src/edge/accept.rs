@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
 use oaas_capability::Body;
 use oaas_model::{Clock, SystemClock};
@@ -25,6 +25,7 @@ use super::counters::EdgeCounters;
 use super::drain::{Drain, DrainReport, Phase};
 use super::limits::EdgeLimits;
 use super::tls::ReloadableTls;
+use super::unread::Streams;
 
 /// HTTP/1.1: time for one request's header, which is also how long a kept-alive connection may be quiet.
 const HTTP1_HEADER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -56,8 +57,8 @@ pub(super) struct EdgeState {
     pub(super) tls: Option<ReloadableTls>,
     pub(super) counters: Arc<EdgeCounters>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) http1: auto::Builder<TokioExecutor>,
-    pub(super) http2: auto::Builder<TokioExecutor>,
+    pub(super) http1: auto::Builder<Streams>,
+    pub(super) http2: auto::Builder<Streams>,
     /// Open connections of this edge; the counters may be shared with others.
     open: AtomicUsize,
 }
@@ -182,7 +183,7 @@ impl Drop for Open {
 
 impl EdgeState {
     fn new(limits: EdgeLimits, tls: Option<ReloadableTls>, context: EdgeContext) -> Self {
-        let mut http = auto::Builder::new(TokioExecutor::new());
+        let mut http = auto::Builder::new(Streams);
         let header_list = usize::try_from(limits.header_list_max).unwrap_or(usize::MAX);
         http.http1()
             .timer(TokioTimer::new())

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use oaas_capability::{Body, BoxError};
 use oaas_model::Timestamp;
@@ -31,6 +31,7 @@ use super::limits::EdgeLimits;
 use super::preface::{self, Prefixed, Version};
 use super::service;
 use super::tls;
+use super::unread::Streams;
 
 /// Looks at an idle connection within its idle time; it is closed after one more than these quiet ones.
 const IDLE_LOOKS: u32 = 4;
@@ -245,7 +246,7 @@ trait Http: Future<Output = Result<(), BoxError>> {
     fn go_away(self: Pin<&mut Self>);
 }
 
-impl<I, S, B> Http for auto::Connection<'_, I, S, TokioExecutor>
+impl<I, S, B> Http for auto::Connection<'_, I, S, Streams>
 where
     S: hyper::service::Service<Request<hyper::body::Incoming>, Response = Response<B>>,
     S::Future: 'static,
@@ -253,7 +254,7 @@ where
     B: http_body::Body + 'static,
     B::Error: Into<BoxError>,
     I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
-    TokioExecutor: auto::HttpServerConnExec<S::Future, B>,
+    Streams: auto::HttpServerConnExec<S::Future, B>,
 {
     fn go_away(self: Pin<&mut Self>) {
         self.graceful_shutdown();

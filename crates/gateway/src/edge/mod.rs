@@ -13,6 +13,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod unread;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub use accept::{EdgeContext, serve};
 pub use counters::EdgeCounters;
 pub use drain::{Drain, DrainReport};
 pub use limits::EdgeLimits;
+pub use unread::{nothing_to_read, read_within};
 pub use tls::{ClientCertificates, ReloadableTls, ServerTls, TlsError};
 
 /// Who is at the other end of the connection; a request extension.

@@ -142,7 +142,7 @@ fn ending(call: &Call, outcome: &Outcome) -> Ending {
         code: outcome.code,
         by_gateway: outcome.origin == Origin::Gateway,
         by_client: outcome.reason == Some(Reason::CallerCancelled)
-            || (shorter && outcome.code == Code::DeadlineExceeded),
+            || (outcome.code == Code::DeadlineExceeded && (shorter || outcome.unread)),
         request_open: !call.request_complete(),
         connect_failed: outcome.failure == Some(Failure::Connect),
         reset: outcome.failure == Some(Failure::Reset),
