@@ -134,6 +134,7 @@ async fn an_open_breaker_answers_as_the_catalog_says_and_says_so() {
                 ("Read", "effect: read, price: { amount: \"0.5\", currency: CNY, unit: call }, degraded: { message: { text: closed } }"),
                 ("Small", "effect: read, degraded: { last_good: { age_s_max: 60 } }"),
                 ("Other", "effect: read, degraded: { method: /it.echo.v1.EchoService/Write }"),
+                ("Write", "effect: write, audit: standard"),
             ],
         )
         .app("caller", &key, &["*:internal"])

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use oaas_model::Reason;
 
-use crate::client::{Answer, Client, Denial};
+use crate::client::{Answer, Client, Denial, frame};
 use crate::platform::{Platform, fresh_key, key_yaml, now, platform};
 use crate::upstream::{READ, SMALL, Upstream, WRITE, nobody, until};
 
@@ -277,14 +277,75 @@ async fn too_large_says_how_large_and_how_large_may_be() {
     assert_eq!((&*denial.info.reason, denial.fact("executed")), ("RESPONSE_TOO_LARGE", "true"));
     assert_eq!((denial.fact("limit"), denial.fact("size")), ("1000", "1001"));
     assert!(answer.body.is_empty(), "a part of the message that is too large got through");
-    let mut call = client.call(READ).key(&key).message(b"");
-    for number in 0..150 {
-        call = call.header(&format!("x-{number}"), "1");
+    // So are too many headers, and headers that are too long.
+    let many = (0..150).fold(client.call(READ), |call, n| call.header(&format!("x-{n}"), "1"));
+    let long = client.call(READ).header("x-long", &"y".repeat(17_000));
+    for (call, unit, limit) in [(many, "fields", "128"), (long, "bytes", "16384")] {
+        let answer = call.key(&key).message(b"").send().await;
+        let denial = common(&answer, Reason::MetadataTooLarge, "false", &platform);
+        assert_eq!((denial.fact("unit"), denial.fact("limit")), (unit, limit));
+        assert_eq!(denial.fact("service"), SERVICE);
+        never(&answer, &denial);
+        assert_eq!(platform.records(answer.call_id()).await.len(), 1, "a refusal is recorded");
     }
-    let answer = call.send().await;
-    assert_eq!((answer.http, answer.status()), (200, 8));
-    assert!(answer.trailers_only && answer.message().contains("METADATA_TOO_LARGE"), "{answer:?}");
-    assert_eq!(answer.reason(), "METADATA_TOO_LARGE");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_does_not_speak_grpc_is_named() {
+    let upstream = Upstream::start().await;
+    let key = fresh_key();
+    let platform = platform().echo(&upstream, "", &[]).app("caller", &key, &["*:internal"]).start().await;
+    let client = platform.client().await;
+    let answer = client.call(WRITE).key(&key).behave("html times=1").message(b"").send().await;
+    let denial = common(&answer, Reason::UpstreamProtocol, "unknown", &platform);
+    assert_eq!(denial.fact("content_type"), "text/html");
+    let answer = client.call(WRITE).key(&key).behave("times=1 flag=7").message(b"").send().await;
+    assert_eq!((answer.status(), &*answer.reason()), (13, "UPSTREAM_PROTOCOL"));
+    assert!(answer.body.is_empty());
+    // The same of a caller is the caller's.
+    let answer = client.call(WRITE).key(&key).behave("hang").frame(frame(7, b"x")).send().await;
+    let denial = common(&answer, Reason::FieldInvalid, "unknown", &platform);
+    never(&answer, &denial);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idempotency_key_is_one_call_at_a_time_and_one_request() {
+    let upstream = Upstream::start().await;
+    let (key, other) = (fresh_key(), fresh_key());
+    let platform = platform()
+        .echo(&upstream, "", &[])
+        .app("caller", &key, &["*:internal"])
+        .app("other", &other, &["*:internal"])
+        .start()
+        .await;
+    let client = platform.client().await;
+    let write = |token: &str, key: &str, message: &'static [u8]| {
+        client.call(WRITE).key(key).header("idempotency-key", token).message(message)
+    };
+    let mut held = write("k1", &key, b"").behave("hang").header("x-key", "held").open().await;
+    held.end();
+    until("the held call is at the upstream", || upstream.count("held") == 1).await;
+    let answer = write("k1", &key, b"").send().await;
+    let denial = common(&answer, Reason::IdempotencyInFlight, "false", &platform);
+    assert!(denial.retry.is_some_and(|wait| wait <= Duration::from_secs(1)), "{denial:?}");
+    // Another application's key, another key, a read: nothing to do with it.
+    assert_eq!(write("k1", &other, b"").send().await.status(), 0);
+    assert_eq!(write("k2", &key, b"").send().await.status(), 0);
+    let read = client.call(READ).key(&key).header("idempotency-key", "k1").message(b"");
+    assert_eq!(read.send().await.status(), 0);
+    // A call that was left may have been made: its key is its request's.
+    held.cancel();
+    until("the upstream is reset", || upstream.with_key("held").is_some_and(|s| s.reset.is_some())).await;
+    // The same request is let through again and again, another one is not.
+    for _ in 0..2 {
+        assert_eq!(write("k2", &key, b"").send().await.status(), 0);
+    }
+    let answer = write("k2", &key, b"\x0a\x01x").send().await;
+    let denial = common(&answer, Reason::IdempotencyKeyReused, "false", &platform);
+    never(&answer, &denial);
+    // A refusal by the capability did nothing, so that the key is free for a better request.
+    assert_eq!(write("k3", &key, b"").behave("trailers-only=9").send().await.status(), 9);
+    assert_eq!(write("k3", &key, b"\x0a\x01x").send().await.status(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

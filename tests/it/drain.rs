@@ -71,6 +71,9 @@ async fn what_takes_longer_than_the_grace_is_told_why_and_recorded() {
         let answer = call.await.unwrap();
         let denial = answer.denial();
         assert_eq!((answer.status(), &*denial.info.reason), (14, "DRAINING"));
+        assert_eq!(denial.fact("call_id"), answer.call_id());
+        assert!(denial.fact("catalog_version").starts_with("c-"), "{denial:?}");
+        assert_eq!(denial.fact("service"), "it.echo.v1.EchoService");
         assert!(denial.retry.is_some() && answer.text("grpc-retry-pushback-ms").is_some());
         assert_eq!((answer.text("oaas-origin"), denial.fact("executed")), (Some("gateway"), "unknown"));
     }

@@ -303,6 +303,9 @@ impl Exchange {
             return;
         }
         let mut response = head(self.encoding.clone());
+        if wish.has("html") {
+            response.headers_mut().insert("content-type", HeaderValue::from_static("text/html"));
+        }
         if wish.has("spoof") {
             response.headers_mut().insert("oaas-origin", HeaderValue::from_static("gateway"));
             response.headers_mut().insert("oaas-degraded", HeaderValue::from_static("spoofed"));
@@ -315,7 +318,8 @@ impl Exchange {
         let wish = &self.wish;
         if let Some(times) = wish.number("times") {
             self.read(&mut body).await;
-            let message = frame(0, &vec![7; usize::try_from(wish.number("size").unwrap_or(3)).unwrap()]);
+            let flag = u8::try_from(wish.number("flag").unwrap_or(0)).unwrap();
+            let message = frame(flag, &vec![7; usize::try_from(wish.number("size").unwrap_or(3)).unwrap()]);
             for _ in 0..times {
                 if let Some(ms) = wish.number("every") {
                     tokio::select! {

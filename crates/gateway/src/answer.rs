@@ -17,6 +17,7 @@ use oaas_model::{Code, Reason, Timestamp};
 use tokio::time::Sleep;
 
 use crate::conclusion::{Conclusion, Durable};
+use crate::frames::BadFrame;
 use crate::outcome::{GRPC_STATUS, status_in};
 use crate::rejection::{Executed, Rejection, Retry};
 use crate::{Body, BoxError, edge, metadata, rescue};
@@ -39,7 +40,15 @@ impl AnswerBody {
     #[must_use]
     pub fn new(inner: Body, conclusion: Conclusion) -> Self {
         let now = conclusion.shared().clock.now();
-        Self { inner: Some(inner), conclusion, timer: None, moved: (now, 0), handed: None, last: None, over: false }
+        Self {
+            inner: Some(inner),
+            conclusion,
+            timer: None,
+            moved: (now, 0),
+            handed: None,
+            last: None,
+            over: false,
+        }
     }
 
     /// The upstream ended its answer.
@@ -146,18 +155,24 @@ impl AnswerBody {
         let shared = Arc::clone(self.conclusion.shared());
         let now = shared.clock.now();
         self.moved.0 = now;
-        self.conclusion.feed(data).map_err(|over| {
-            let message =
-                format!("a response message of {} bytes is over the limit of {}", over.size, over.limit);
-            Box::new(
-                Rejection::new(Reason::ResponseTooLarge, "audit", message)
-                    .executed(Executed::True)
-                    .retry(Retry::Never)
-                    .fact("limit", over.limit)
-                    .fact("size", over.size),
-            )
-        })?;
+        self.conclusion.feed(data).map_err(|bad| Box::new(bad_answer(bad)))?;
         self.hand_out()
+    }
+}
+
+fn bad_answer(bad: BadFrame) -> Rejection {
+    match bad {
+        BadFrame::TooLarge { limit, size } => {
+            let message = format!("a response message of {size} bytes is over the limit of {limit}");
+            Rejection::new(Reason::ResponseTooLarge, "audit", message)
+                .executed(Executed::True)
+                .retry(Retry::Never)
+                .fact("limit", limit)
+                .fact("size", size)
+        }
+        BadFrame::Flag(flag) => {
+            crate::layer::upstream::protocol(format!("a response message has the flag {flag}, not 0 or 1"))
+        }
     }
 }
 
@@ -189,6 +204,8 @@ impl HttpBody for AnswerBody {
                 Poll::Pending => {
                     if let Some(aborted) = this.conclusion.call().aborted() {
                         this.cut(aborted);
+                    } else if this.conclusion.shared().drain.is_cut() {
+                        this.cut(crate::layer::deadline::cut(this.conclusion.call()));
                     } else {
                         this.watch_time(cx);
                     }

@@ -275,8 +275,8 @@ impl Call {
     /// Counts a part of the request.
     ///
     /// # Errors
-    /// When a message is over its limit.
-    pub fn feed_request(&self, data: &Bytes) -> Result<(), crate::frames::TooLarge> {
+    /// When a message's prefix is bad.
+    pub fn feed_request(&self, data: &Bytes) -> Result<(), crate::frames::BadFrame> {
         self.state.lock().request.as_mut().map_or(Ok(()), |counter| counter.feed(data))
     }
 

@@ -17,7 +17,7 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 
 use crate::call::{Call, Intent};
-use crate::frames::{FrameCounter, TooLarge};
+use crate::frames::{BadFrame, FrameCounter};
 use crate::outcome::{Failure, Origin, Outcome, Traffic};
 use crate::rejection::{Executed, Rejection, Retry};
 use crate::rescue;
@@ -57,7 +57,14 @@ impl Conclusion {
     #[must_use]
     pub fn new(call: Arc<Call>, shared: Arc<Shared>) -> Self {
         let limit = call.entry().map_or(u32::MAX, |entry| entry.response_bytes_max);
-        Self { call, shared, response: FrameCounter::new(limit), over: false, left: false, unread: Duration::ZERO }
+        Self {
+            call,
+            shared,
+            response: FrameCounter::new(limit),
+            over: false,
+            left: false,
+            unread: Duration::ZERO,
+        }
     }
 
     /// The call.
@@ -75,8 +82,8 @@ impl Conclusion {
     /// Takes note of a part of the answer.
     ///
     /// # Errors
-    /// When a message is over its limit.
-    pub fn feed(&mut self, data: &Bytes) -> Result<(), TooLarge> {
+    /// When a message's prefix is bad.
+    pub fn feed(&mut self, data: &Bytes) -> Result<(), BadFrame> {
         self.response.feed(data)?;
         self.call.capture_part(data, crate::degrade::ANSWER_BYTES_MAX);
         Ok(())
@@ -214,16 +221,12 @@ impl Conclusion {
 impl Drop for Conclusion {
     fn drop(&mut self) {
         if !self.over {
-            let (reason, why) = if self.shared.drain.is_cut() {
-                (Reason::Draining, "the process stopped before the answer was complete")
+            let cut = crate::layer::deadline::cut(&self.call);
+            self.abandon(if self.shared.drain.is_cut() {
+                cut
             } else {
-                (Reason::CallerCancelled, "the caller went away")
-            };
-            let executed = match self.call.intent() {
-                Intent::None => Executed::False,
-                _ => Executed::Unknown,
-            };
-            self.abandon(Rejection::new(reason, "edge", why).executed(executed));
+                Rejection::new(Reason::CallerCancelled, "edge", "the caller went away").executed(cut.executed)
+            });
         }
     }
 }

@@ -19,13 +19,18 @@ pub struct FrameCounter {
     digest: blake3::Hasher,
 }
 
-/// A message is over the limit.
+/// What is wrong with a message's prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooLarge {
-    /// The limit, bytes.
-    pub limit: u32,
-    /// What the message declares, bytes.
-    pub size: u32,
+pub enum BadFrame {
+    /// It declares more than the limit.
+    TooLarge {
+        /// The limit, bytes.
+        limit: u32,
+        /// What the message declares, bytes.
+        size: u32,
+    },
+    /// Its flag is neither 0 nor 1.
+    Flag(u8),
 }
 
 impl FrameCounter {
@@ -46,8 +51,8 @@ impl FrameCounter {
     /// Takes note of `data`.
     ///
     /// # Errors
-    /// When a message declares more than the limit; it is seen at its prefix, before its payload came.
-    pub fn feed(&mut self, data: &Bytes) -> Result<(), TooLarge> {
+    /// When a message's prefix is bad; it is seen before its payload came.
+    pub fn feed(&mut self, data: &Bytes) -> Result<(), BadFrame> {
         self.digest.update(data);
         let mut rest: &[u8] = data;
         while !rest.is_empty() {
@@ -66,10 +71,13 @@ impl FrameCounter {
             rest = tail;
             if self.prefix_filled == PREFIX_BYTES {
                 self.prefix_filled = 0;
-                let [_, a, b, c, d] = self.prefix;
+                let [flag, a, b, c, d] = self.prefix;
+                if flag > 1 {
+                    return Err(BadFrame::Flag(flag));
+                }
                 let size = u32::from_be_bytes([a, b, c, d]);
                 if size > self.limit {
-                    return Err(TooLarge { limit: self.limit, size });
+                    return Err(BadFrame::TooLarge { limit: self.limit, size });
                 }
                 self.messages += 1;
                 self.bytes += u64::from(size);
@@ -132,6 +140,6 @@ mod tests {
         let mut counter = FrameCounter::new(299);
         let wire = encode(&[7; 300]);
         assert_eq!(counter.feed(&wire.slice(..4)), Ok(()));
-        assert_eq!(counter.feed(&wire.slice(4..5)), Err(TooLarge { limit: 299, size: 300 }));
+        assert_eq!(counter.feed(&wire.slice(4..5)), Err(BadFrame::TooLarge { limit: 299, size: 300 }));
     }
 }

@@ -112,6 +112,7 @@ impl Gateway {
             breakers: Breakers::new(parts.seed),
             limits: Limits::new(Arc::clone(&parts.clock)),
             last_good: LastGood::new(),
+            idempotency: Default::default(),
             requests: Room::default(),
             metrics: Metrics::default(),
             alerts: parts.alerts,

@@ -29,6 +29,7 @@ pub mod exposition;
 mod fetch;
 mod frames;
 mod gate;
+mod idempotency;
 mod layer;
 mod limits;
 mod metadata;

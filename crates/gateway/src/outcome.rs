@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
+use oaas_metering::Ended;
 use oaas_model::{Code, Reason};
 
 use crate::rejection::Executed;
@@ -77,6 +78,22 @@ pub struct Outcome {
     pub request: Traffic,
     /// What it got.
     pub response: Traffic,
+}
+
+impl Outcome {
+    /// The end as the meters judge it, here and when they read the journal.
+    #[must_use]
+    pub fn ended(&self) -> Ended {
+        Ended {
+            status: u32::from(self.code.number()),
+            executed: match self.executed {
+                Executed::False => Some(false),
+                Executed::True => Some(true),
+                Executed::Unknown => None,
+            },
+            degraded: self.degraded,
+        }
+    }
 }
 
 /// The status that headers or trailers carry, if any.

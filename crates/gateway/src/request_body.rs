@@ -8,7 +8,8 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::call::Call;
-use crate::rejection::Executed;
+use crate::frames::BadFrame;
+use crate::rejection::{Executed, Rejection};
 use crate::{Body, BoxError, buffer, metadata};
 
 /// A request's body, undecoded.
@@ -44,9 +45,17 @@ impl HttpBody for RequestBody {
         }
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
-            && let Err(over) = this.call.feed_request(data)
+            && let Err(bad) = this.call.feed_request(data)
         {
-            let rejection = buffer::too_large(over.limit, usize::try_from(over.size).unwrap_or(usize::MAX));
+            let rejection = match bad {
+                BadFrame::TooLarge { limit, size } => {
+                    buffer::too_large(limit, usize::try_from(size).unwrap_or(usize::MAX))
+                }
+                BadFrame::Flag(flag) => {
+                    let why = format!("a message has the flag {flag}, not 0 or 1");
+                    Rejection::invalid("upstream", "body", why).executed(Executed::Unknown)
+                }
+            };
             this.call.abort(rejection.clone());
             return Poll::Ready(Some(Err(Box::new(rejection))));
         }

@@ -71,20 +71,6 @@ fn headers(rejection: &Rejection, details: &str) -> HeaderMap {
     trailers
 }
 
-/// The trailers of a refusal where no call was opened, or its layers are gone: the edge's own.
-#[must_use]
-pub fn edge_trailers(rejection: &Rejection) -> HeaderMap {
-    let mut metadata: HashMap<String, String> =
-        rejection.facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    metadata.insert("executed".to_owned(), rejection.executed.as_str().to_owned());
-    let reason = rejection.reason.as_str().to_owned();
-    let mut details = vec![any("ErrorInfo", &rpc::ErrorInfo { reason, domain: DOMAIN.to_owned(), metadata })];
-    if let Retry::After(wait) = rejection.retry {
-        details.push(any("RetryInfo", &rpc::RetryInfo { retry_delay: Some(duration(wait)) }));
-    }
-    headers(rejection, &encoded(rejection, details))
-}
-
 /// Details, as many from the first on as the limit lets through.
 fn encoded(rejection: &Rejection, details: Vec<prost_types::Any>) -> String {
     let mut status = rpc::Status {

@@ -29,6 +29,10 @@ use crate::trace_context::TraceContext;
 pub struct Settings {
     /// Calls that may be in flight at once.
     pub calls_in_flight_max: usize,
+    /// Most header fields of one call.
+    pub header_fields_max: usize,
+    /// Largest header list of one call, bytes as HTTP/2 counts them.
+    pub header_list_bytes_max: usize,
     /// Share of calls without a caller's trace that are traced, 0 to 1; none when nothing is exported.
     pub trace_ratio: Option<f64>,
     /// Where refusals link to for more.
@@ -37,7 +41,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { calls_in_flight_max: 10_000, trace_ratio: None, docs_url: Arc::from("oaas:") }
+        Self {
+            calls_in_flight_max: 10_000,
+            header_fields_max: 128,
+            header_list_bytes_max: 16 * 1024,
+            trace_ratio: None,
+            docs_url: Arc::from("oaas:"),
+        }
     }
 }
 
@@ -57,6 +67,8 @@ pub struct Shared {
     pub limits: Limits,
     /// Last good answers.
     pub last_good: LastGood,
+    /// Idempotency keys.
+    pub(crate) idempotency: crate::idempotency::Keys,
     /// Whole requests in memory.
     pub(crate) requests: Room,
     /// Counters.

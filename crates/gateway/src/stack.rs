@@ -16,6 +16,7 @@ use crate::layer::audit::AuditLayer;
 use crate::layer::authenticate::Authenticate;
 use crate::layer::breaker::BreakerLayer;
 use crate::layer::deadline::DeadlineLayer;
+use crate::layer::idempotency::IdempotencyLayer;
 use crate::layer::intent::IntentLayer;
 use crate::layer::quota::QuotaLayer;
 use crate::layer::rate_limit::RateLimit;
@@ -51,6 +52,8 @@ pub fn stack(
         // min(grpc-timeout, catalog), the whole stream.  DEADLINE_EXCEEDED
         // It also covers the layers that read a whole request, which its caller may trickle in.
         .layer(DeadlineLayer { shared: shared() })
+        // Is the idempotency key another call's?         ABORTED / IN_FLIGHT, INVALID_ARGUMENT / KEY_REUSED
+        .layer(IdempotencyLayer { shared: shared() })
         // Is the capability healthy?                     a degraded answer, or UNAVAILABLE / CIRCUIT_OPEN
         .layer(BreakerLayer { shared: shared() })
         // Within the period's calls, the money at stake? RESOURCE_EXHAUSTED

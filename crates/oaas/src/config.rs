@@ -39,6 +39,7 @@ pub struct Config {
     pub catalog: PathBuf,
     pub callers: PathBuf,
     pub roles: Vec<Role>,
+    pub trusted_network: bool,
     pub domains: Vec<String>,
     pub routes: BTreeMap<String, Vec<String>>,
     pub docs_url: String,
@@ -220,6 +221,17 @@ impl Config {
         if certificate.is_empty() != key.is_empty() {
             bail!("tls: certificate and key are given together or not at all");
         }
+        let guarded = self.listen.ip().is_loopback()
+            || self.trusted_network
+            || self.tls.client_certificates == ClientCertificates::Required;
+        if !self.has(Role::Gateway) && !guarded {
+            bail!(
+                "listen: a process with capabilities alone believes whoever reaches it, and {} can be \
+                 reached from elsewhere; set tls.client_certificates: required, or trusted_network: true \
+                 when only gateways can reach it, or listen on 127.0.0.1",
+                self.listen
+            );
+        }
         Ok(())
     }
 
@@ -326,6 +338,19 @@ mod tests {
         let unknown = load(&[("OAAS_DRAIN__WAIT", "0")]).unwrap_err();
         assert!(format!("{unknown:#}").contains("there are grace_ms, wait_ms"), "{unknown:#}");
         assert!(load(&[("OAAS_DRAIN__WAIT_MS", "soon")]).is_err());
+    }
+
+    #[test]
+    fn capabilities_alone_are_not_served_to_everybody() {
+        let alone = |more: &[(&'static str, &'static str)]| {
+            load(&[&[("OAAS_ROLES", "[capabilities]"), ("OAAS_LISTEN", "0.0.0.0:50051")], more].concat())
+        };
+        let refused = alone(&[]).unwrap_err();
+        assert!(format!("{refused:#}").contains("trusted_network: true"), "{refused:#}");
+        assert!(alone(&[("OAAS_TRUSTED_NETWORK", "true")]).is_ok());
+        assert!(alone(&[("OAAS_TLS__CLIENT_CERTIFICATES", "required")]).is_ok());
+        assert!(alone(&[("OAAS_LISTEN", "127.0.0.1:50051")]).is_ok());
+        assert!(load(&[("OAAS_LISTEN", "0.0.0.0:50051")]).is_ok(), "a gateway asks who calls");
     }
 
     #[test]

@@ -116,6 +116,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Server> {
             calls_in_flight_max: config.calls_in_flight_max,
             trace_ratio: (!config.telemetry.otlp.is_empty()).then_some(config.telemetry.trace_ratio),
             docs_url: Arc::from(config.docs_url.as_str()),
+            ..Settings::default()
         },
         registrations,
         routes: routes(config)?,

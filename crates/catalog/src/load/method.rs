@@ -61,7 +61,7 @@ impl Build<'_> {
             response_bytes_max: inherited.response_bytes_max,
             deadline: milliseconds(node, "deadline_ms").unwrap_or(inherited.sla.deadline),
             stream: inherited.stream,
-            degraded: self.degraded(rpc, effect, node),
+            degraded: self.degraded(rpc, effect, audit, node),
             stakes: self.stakes(rpc, node),
             forward_credentials: inherited.forward_credentials,
             examples: self.examples(rpc, &error_reasons, node),
@@ -84,7 +84,13 @@ impl Build<'_> {
         reasons
     }
 
-    fn degraded(&mut self, rpc: &MethodDescriptor, effect: Effect, node: &Node<'_>) -> Degraded {
+    fn degraded(
+        &mut self,
+        rpc: &MethodDescriptor,
+        effect: Effect,
+        audit: AuditMode,
+        node: &Node<'_>,
+    ) -> Degraded {
         let Some(node) = node.get("degraded").filter(|node| !node.entries().is_empty()) else {
             return Degraded::None;
         };
@@ -107,8 +113,12 @@ impl Build<'_> {
         let Some((target, at)) = node.get("method").and_then(|at| at.text().zip(Some(at))) else {
             return Degraded::None;
         };
-        let check =
-            LateCheck::DegradedMethod { mark: at.mark, target: target.to_owned(), method: rpc.clone() };
+        let check = LateCheck::DegradedMethod {
+            mark: at.mark,
+            target: target.to_owned(),
+            method: rpc.clone(),
+            audit,
+        };
         self.late.push((self.number, check));
         Degraded::Method(Arc::from(target))
     }

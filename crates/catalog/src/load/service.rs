@@ -11,7 +11,7 @@ use super::inherited::Inherited;
 use super::plans::Plans;
 use super::{Loading, SERVICES_MAX, dangling, files, method};
 use crate::diagnostic::{Fault, Finding, Findings, same, text};
-use crate::service::{MethodEntry, ServiceEntry, Stage, Text, Upstream, Visibility};
+use crate::service::{AuditMode, MethodEntry, ServiceEntry, Stage, Text, Upstream, Visibility};
 use crate::yaml::{Mark, Node};
 
 /// Entries by full service name.
@@ -26,7 +26,7 @@ pub(super) struct Late {
 /// One such check.
 pub(super) enum LateCheck {
     /// The degraded answer comes from another method.
-    DegradedMethod { mark: Mark, target: String, method: MethodDescriptor },
+    DegradedMethod { mark: Mark, target: String, method: MethodDescriptor, audit: AuditMode },
     /// A stake draws on a budget of some plan.
     Budget { mark: Mark, budget: String, currency: oaas_model::Currency },
 }
@@ -34,10 +34,10 @@ pub(super) enum LateCheck {
 impl LateCheck {
     pub fn run(self, services: &Services, plans: &Plans, names: &Names, findings: &mut Findings) {
         match self {
-            Self::DegradedMethod { mark, target, method } => {
+            Self::DegradedMethod { mark, target, method, audit } => {
                 let service = target.trim_start_matches('/').split('/').next().unwrap_or_default();
                 if services.contains_key(service) || names.lack(service) {
-                    degraded_method(mark, &target, &method, services, findings);
+                    degraded_method(mark, &target, &method, audit, services, findings);
                 }
             }
             Self::Budget { mark, budget, currency } => plans.check_budget(mark, &budget, currency, findings),
@@ -49,6 +49,7 @@ fn degraded_method(
     mark: Mark,
     target: &str,
     method: &MethodDescriptor,
+    audit: AuditMode,
     services: &Services,
     findings: &mut Findings,
 ) {
@@ -63,7 +64,7 @@ fn degraded_method(
         findings.push(dangling(mark, target, what, paths));
         return;
     };
-    let other = &other.descriptor;
+    let (entry, other) = (other, &other.descriptor);
     let expected = if other.full_name() == method.full_name() {
         text("another method", "另一个方法")
     } else if other.input() != method.input() || other.output() != method.output() {
@@ -72,10 +73,35 @@ fn degraded_method(
     } else if other.is_client_streaming() || other.is_server_streaming() {
         text("a method without streams", "非流式方法")
     } else {
+        if let Some(rule) = stricter(entry, audit) {
+            let expected = text(
+                "a method with no stricter audit, stakes or price: the call runs under its own rules",
+                "审计、金额字段和价格都不更严格的方法：调用按原方法的规则执行",
+            );
+            findings.push(Finding::new(mark, Fault::Conflict, rule, expected));
+        }
         return;
     };
     let found = same(format!("({}) -> {}", other.input().full_name(), other.output().full_name()));
     findings.push(Finding::new(mark, Fault::Conflict, found, expected));
+}
+
+/// What of `other` a call that is audited as `audit` would get around.
+fn stricter(other: &MethodEntry, audit: AuditMode) -> Option<Text> {
+    let weight = |audit| match audit {
+        AuditMode::Strict => 2,
+        AuditMode::Standard => 1,
+        AuditMode::Sampled(_) => 0,
+    };
+    let path = &other.path;
+    if weight(other.audit) > weight(audit) {
+        return Some(text(format!("{path}, audited more strictly"), format!("{path}，审计更严格")));
+    }
+    if !other.stakes.is_empty() {
+        return Some(text(format!("{path}, with money at stake"), format!("{path}，涉及金额")));
+    }
+    let priced = other.price.is_some();
+    priced.then(|| text(format!("{path}, with a price of its own"), format!("{path}，单独计价")))
 }
 
 impl Loading<'_> {

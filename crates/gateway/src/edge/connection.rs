@@ -5,7 +5,7 @@ use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -50,6 +50,7 @@ pub(super) struct Connection {
     first_request: Notify,
     flooded: Notify,
     cut: Arc<Notify>,
+    is_cut: AtomicBool,
 }
 
 impl Connection {
@@ -63,6 +64,7 @@ impl Connection {
             first_request: Notify::new(),
             flooded: Notify::new(),
             cut: Arc::new(Notify::new()),
+            is_cut: AtomicBool::new(false),
         })
     }
 
@@ -102,15 +104,12 @@ impl CallCount {
         Arc::clone(&self.connection.cut).notified_owned()
     }
 
-    /// The response went out to its end.
+    /// The response went out to its end, which may be the one that a drain made.
     pub(super) fn finish(&mut self) {
         self.finished = true;
-    }
-
-    /// A drain ended the call.
-    pub(super) fn cut_off(&mut self) {
-        self.finished = true;
-        EdgeCounters::add(&self.connection.counters().drain_cut_calls);
+        if self.connection.is_cut.load(Ordering::Acquire) {
+            EdgeCounters::add(&self.connection.counters().drain_cut_calls);
+        }
     }
 }
 
@@ -326,7 +325,10 @@ async fn until_cut(
         ended = http.as_mut() => {
             return ended.unwrap_or_else(|error| count_error(&error, connection.counters()));
         }
-        () = reached(phase.clone(), Phase::Cut) => connection.cut.notify_waiters(),
+        () = reached(phase.clone(), Phase::Cut) => {
+            connection.is_cut.store(true, Ordering::Release);
+            connection.cut.notify_waiters();
+        }
     }
     let _ = timeout(CUT_FLUSH, http).await;
 }

@@ -1,12 +1,20 @@
 //! Leaving without losing a call: the handle that starts it, and its phases.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
 /// Starts and shows a drain; clones share it.
 #[derive(Clone, Debug)]
-pub struct Drain(Arc<watch::Sender<Phase>>);
+pub struct Drain(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    phase: watch::Sender<Phase>,
+    /// The last phase again: calls ask for it each time they wait.
+    cut: AtomicBool,
+}
 
 /// Where the edge is on its way out. Only ever moves on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,7 +44,7 @@ impl Drain {
     /// A handle for a server that serves.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(Phase::Serving)))
+        Self(Arc::new(State { phase: watch::Sender::new(Phase::Serving), cut: AtomicBool::new(false) }))
     }
 
     /// Starts the drain. The second time it does nothing.
@@ -47,23 +55,26 @@ impl Drain {
     /// The drain has begun: health says NOT_SERVING.
     #[must_use]
     pub fn is_started(&self) -> bool {
-        *self.0.borrow() >= Phase::Leaving
+        *self.0.phase.borrow() >= Phase::Leaving
     }
 
-    /// The grace is over: a call whose body is dropped now was cut by us, not by its client.
+    /// The grace is over: what is in flight ends now, and was not left by its client.
     #[must_use]
     pub fn is_cut(&self) -> bool {
-        *self.0.borrow() >= Phase::Cut
+        self.0.cut.load(Ordering::Acquire)
     }
 
     /// Waits for the drain to begin.
     pub async fn started(&self) {
         // The sender lives in `self`, so the wait can't fail.
-        let _ = self.0.subscribe().wait_for(|phase| *phase >= Phase::Leaving).await;
+        let _ = self.0.phase.subscribe().wait_for(|phase| *phase >= Phase::Leaving).await;
     }
 
     pub(super) fn advance(&self, to: Phase) {
-        self.0.send_if_modified(|phase| {
+        if to == Phase::Cut {
+            self.0.cut.store(true, Ordering::Release);
+        }
+        self.0.phase.send_if_modified(|phase| {
             let moves = *phase < to;
             if moves {
                 *phase = to;
@@ -73,7 +84,7 @@ impl Drain {
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<Phase> {
-        self.0.subscribe()
+        self.0.phase.subscribe()
     }
 }
 

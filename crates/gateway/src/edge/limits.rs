@@ -29,9 +29,10 @@ pub struct EdgeLimits {
     pub stream_window: u32,
     /// Flow-control window of a connection in bytes.
     pub connection_window: u32,
-    /// Largest header list in bytes.
+    /// Header list in bytes beyond which HTTP itself refuses (431) and nobody sees the call. The gateway
+    /// refuses a call in words from half of it on, see `Settings::header_list_bytes_max`.
     pub header_list_max: u32,
-    /// Most header fields of one request; more are refused: 431, or RESOURCE_EXHAUSTED for gRPC.
+    /// Most header fields of a request that isn't gRPC; more are refused (431).
     pub header_fields_max: usize,
     /// Most connections at a time; further ones are closed at once.
     pub connections_max: usize,
@@ -56,8 +57,6 @@ pub struct EdgeLimits {
     pub drain_wait: Duration,
     /// Drain: time for the calls in flight.
     pub drain_grace: Duration,
-    /// Drain: what a call that is cut hears in `grpc-retry-pushback-ms`.
-    pub drain_pushback: Duration,
     /// Seed of the jitter; from the operating system where none is given.
     pub seed: Option<u64>,
 }
@@ -77,7 +76,7 @@ impl Default for EdgeLimits {
             streams_max: 100,
             stream_window: 64 * 1024,
             connection_window: 1024 * 1024,
-            header_list_max: 16 * 1024,
+            header_list_max: 32 * 1024,
             header_fields_max: 128,
             connections_max: 10_000,
             spare_descriptors: 64,
@@ -89,7 +88,6 @@ impl Default for EdgeLimits {
             idle_frames_per_second: 10_000,
             drain_wait: Duration::from_secs(5),
             drain_grace: Duration::from_secs(30),
-            drain_pushback: Duration::from_secs(1),
             seed: None,
         }
     }

@@ -22,8 +22,8 @@ pub use accept::{EdgeContext, serve};
 pub use counters::EdgeCounters;
 pub use drain::{Drain, DrainReport};
 pub use limits::EdgeLimits;
-pub use unread::{nothing_to_read, read_within};
 pub use tls::{ClientCertificates, ReloadableTls, ServerTls, TlsError};
+pub use unread::{nothing_to_read, read_within};
 
 /// Who is at the other end of the connection; a request extension.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,14 +4,15 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use oaas_capability::Body;
+use tokio::time::sleep;
 use tower::Service;
 
 use super::body::{self, EdgeBody};
-use super::connection::{CallCount, Connection};
+use super::connection::{CUT_FLUSH, CallCount, Connection};
 use super::counters::EdgeCounters;
 
 /// What `GET /` says.
@@ -27,37 +28,44 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = F>,
     F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
 {
-    let mut call = CallCount::start(&connection);
+    let call = CallCount::start(&connection);
     let counters = connection.counters();
     if request.method() == Method::GET && request.uri().path() == "/" {
         EdgeCounters::add(&counters.probes);
         return Ok(whole(body::text(StatusCode::OK, PROBE), call));
     }
     let grpc = speaks_grpc(&request);
-    let (fields, fields_max) = (request.headers().len(), connection.limits().header_fields_max);
-    if fields > fields_max {
+    if !grpc && request.headers().len() > connection.limits().header_fields_max {
         EdgeCounters::add(&counters.header_fields_over_limit);
-        return Ok(whole(body::too_many_fields(grpc, fields, fields_max), call));
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Ok(whole(body::text(status, "too many header fields\n"), call));
     }
-    let pushback = connection.limits().drain_pushback;
+    if grpc && request.version() < Version::HTTP_2 {
+        let status = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
+        return Ok(whole(body::text(status, "gRPC needs HTTP/2\n"), call));
+    }
     let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
     request.extensions_mut().insert(connection.peer().clone());
+    let cut = call.cut();
     let response = tokio::select! {
+        // The answer first: a gRPC call that is cut says so itself, and may have a record to write.
         biased;
         response = async {
             poll_fn(|cx| service.poll_ready(cx)).await?;
             service.call(request).await
         } => response?,
-        () = call.cut() => {
-            call.cut_off();
-            return Ok(whole(body::cut(grpc, pushback), call));
-        }
+        () = async {
+            cut.await;
+            if grpc {
+                sleep(CUT_FLUSH / 2).await;
+            }
+        } => body::text(StatusCode::SERVICE_UNAVAILABLE, "the process stops\n"),
     };
-    Ok(response.map(|body| EdgeBody::new(body, call, grpc.then_some(pushback))))
+    Ok(response.map(|body| EdgeBody::new(body, call, grpc)))
 }
 
 fn whole(response: Response<Body>, call: CallCount) -> Response<EdgeBody> {
-    response.map(|body| EdgeBody::new(body, call, None))
+    response.map(|body| EdgeBody::new(body, call, false))
 }
 
 fn speaks_grpc<B>(request: &Request<B>) -> bool {

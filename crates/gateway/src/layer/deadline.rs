@@ -19,6 +19,9 @@ use crate::gate::Governed;
 use crate::rejection::{Executed, Rejection, Retry};
 use crate::shared::Shared;
 
+/// When a client that was cut should try again: by then another process has its calls.
+const CUT_PUSHBACK: Duration = Duration::from_secs(1);
+
 /// Puts the deadline over what is below.
 #[derive(Clone)]
 pub struct DeadlineLayer {
@@ -147,6 +150,18 @@ pub fn idle(limit: Duration) -> Rejection {
         .fact("idle_ms", limit.as_millis())
 }
 
+/// The process stops, and can't wait for the call any longer.
+#[must_use]
+pub fn cut(call: &Call) -> Rejection {
+    let executed = match call.intent() {
+        Intent::None => Executed::False,
+        Intent::Written | Intent::Sampled => Executed::Unknown,
+    };
+    Rejection::new(Reason::Draining, "edge", "the process stops, and the answer was not complete")
+        .executed(executed)
+        .retry(Retry::After(CUT_PUSHBACK))
+}
+
 fn timed(rejection: Rejection, call: &Call, now: Timestamp) -> Rejection {
     let rejection = rejection.retry(Retry::Never).fact("elapsed_ms", now.since(call.arrived).as_millis());
     match call.deadline() {
@@ -195,6 +210,9 @@ where
             TimedProjection::Running { inner, shared, call, left, timer } => {
                 if let Poll::Ready(answer) = inner.poll(cx) {
                     return Poll::Ready(answer);
+                }
+                if shared.drain.is_cut() {
+                    return Poll::Ready(Err(Box::new(cut(call))));
                 }
                 let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(*left)));
                 ready!(timer.as_mut().poll(cx));

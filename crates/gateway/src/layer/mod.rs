@@ -5,6 +5,7 @@ pub mod audit;
 pub mod authenticate;
 pub mod breaker;
 pub mod deadline;
+pub mod idempotency;
 pub mod intent;
 pub mod quota;
 pub mod rate_limit;

@@ -10,14 +10,13 @@ use futures_util::future::Either;
 use http::Response;
 use oaas_audit::record;
 use oaas_catalog::{Plan, StakeField};
-use oaas_metering::{BudgetError, BudgetKey, BudgetLimit, Ended, Period, QuotaKey, QuotaLimit};
+use oaas_metering::{BudgetError, BudgetKey, BudgetLimit, Period, QuotaKey, QuotaLimit};
 use oaas_model::Reason;
 use tower::{Layer, Service};
 
 use crate::call::Call;
 use crate::gate::{GateFuture, Governed};
-use crate::outcome::Outcome;
-use crate::rejection::{Executed, Rejection, Retry};
+use crate::rejection::{Rejection, Retry};
 use crate::shared::Shared;
 use crate::stake::{self, Stake};
 use crate::{Body, buffer};
@@ -97,7 +96,7 @@ fn take_quota(shared: &Arc<Shared>, call: &Arc<Call>, plan: &Plan) -> Result<(),
             let shared = Arc::clone(shared);
             call.at_end(move |call, outcome| {
                 // A call that was refused further down was never made.
-                if ended(outcome).gives_quota_back() {
+                if outcome.ended().gives_quota_back() {
                     let key = QuotaKey { application: &application.id, service: call.service_name() };
                     shared.meters.give_back_quota(key, &limit, now);
                 }
@@ -174,7 +173,7 @@ fn reserve(
             call.decided("budget", "reserved", &[("amount_minor", amount)]);
             let shared = Arc::clone(shared);
             call.at_end(move |_, outcome| {
-                shared.meters.settle(reservation, ended(outcome).settle(), shared.clock.now());
+                shared.meters.settle(reservation, outcome.ended().settle(), shared.clock.now());
             });
             Ok(())
         }
@@ -207,19 +206,6 @@ fn reserve(
         Err(BudgetError::Invalid(why)) => {
             Err(Box::new(Rejection::invalid("quota", &field.amount_field, why.to_string())))
         }
-    }
-}
-
-/// The end of a call as the meters judge it, here and when they read the journal.
-fn ended(outcome: &Outcome) -> Ended {
-    Ended {
-        status: u32::from(outcome.code.number()),
-        executed: match outcome.executed {
-            Executed::False => Some(false),
-            Executed::True => Some(true),
-            Executed::Unknown => None,
-        },
-        degraded: outcome.degraded,
     }
 }
 

@@ -26,6 +26,9 @@ use crate::shared::Shared;
 use crate::upstream::{Phase, Pool, SendOptions, UpstreamError, reset_code};
 use crate::{Body, BoxError, empty_body};
 
+/// Of an upstream's content type, what a refusal shows.
+const CONTENT_TYPE_CHARS_MAX: usize = 64;
+
 /// The end of the stack.
 #[derive(Clone)]
 pub struct Upstream {
@@ -69,7 +72,7 @@ async fn forward(shared: Arc<Shared>, governed: Governed) -> Answer {
             return Err(away(message).fact("phase", "no_endpoint").into());
         }
     };
-    Ok(as_grpc(response))
+    as_grpc(response)
 }
 
 async fn local(mut service: LocalService, call: &Arc<Call>, mut request: Request<Body>) -> Answer {
@@ -120,11 +123,14 @@ async fn remote(
 }
 
 /// Makes a gRPC answer of what an upstream sent: its status stands; without one, the HTTP status decides.
-fn as_grpc(mut response: Response<Body>) -> Response<Body> {
+fn as_grpc(mut response: Response<Body>) -> Answer {
     metadata::from_upstream(response.headers_mut());
     if response.status() == StatusCode::OK || status_in(response.headers()).is_some() {
+        if status_in(response.headers()).is_none() && !is_grpc(response.headers()) {
+            return Err(Box::new(not_grpc(response.headers())));
+        }
         *response.status_mut() = StatusCode::OK;
-        return response;
+        return Ok(response);
     }
     let status = response.status();
     let mut answer = Response::new(empty_body());
@@ -134,7 +140,27 @@ fn as_grpc(mut response: Response<Body>) -> Response<Body> {
     if let Ok(message) = HeaderValue::from_str(&format!("the upstream answered HTTP {}", status.as_u16())) {
         headers.insert("grpc-message", message);
     }
-    answer
+    Ok(answer)
+}
+
+/// Whether a head promises gRPC (grpc/grpc, doc/PROTOCOL-HTTP2.md, Response-Headers).
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(http::header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    content_type.is_some_and(|value| value.starts_with(b"application/grpc"))
+}
+
+fn not_grpc(headers: &HeaderMap) -> Rejection {
+    let shown = headers.get(http::header::CONTENT_TYPE).map_or("none".into(), |value| {
+        String::from_utf8_lossy(value.as_bytes()).chars().take(CONTENT_TYPE_CHARS_MAX).collect::<String>()
+    });
+    let message = format!("the upstream answered with content-type {shown}, not with gRPC");
+    protocol(message).fact("content_type", shown)
+}
+
+/// The upstream broke the protocol; what it did before is not known.
+#[must_use]
+pub fn protocol(message: impl Into<String>) -> Rejection {
+    Rejection::new(Reason::UpstreamProtocol, "upstream", message).executed(Executed::Unknown)
 }
 
 /// The stream of an answer broke.

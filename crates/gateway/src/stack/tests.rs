@@ -31,7 +31,13 @@ fn answering(answer: fn() -> Response<Body>) -> LocalService {
 
 fn ok() -> Response<Body> {
     let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), HeaderValue::from_static("0"))]);
-    Response::new(buffer::again(encode(b"plan"), Some(trailers)))
+    grpc(buffer::again(encode(b"plan"), Some(trailers)))
+}
+
+fn grpc(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+    response
 }
 
 fn endless() -> Body {
@@ -115,7 +121,7 @@ async fn a_capability_can_not_speak_for_the_gateway() {
         for (name, value) in [("grpc-status", "5"), ("oaas-degraded", "static"), ("x-mine", "7")] {
             trailers.insert(name, HeaderValue::from_static(value));
         }
-        Response::new(buffer::again(Bytes::new(), Some(trailers)))
+        grpc(buffer::again(Bytes::new(), Some(trailers)))
     }))
     .await;
     let (_, _, trailers) = call(&fixture, "5S", message()).await;
