@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use oaas_audit::{Journal, JournalHealth, JournalOptions, Recovery};
-use oaas_capability::Context;
+use oaas_capability::{Context, Registration};
 use oaas_gateway::alert::{Alert, AlertSink as _, Alerts, Severity, Status, Webhook, WebhookConfig};
 use oaas_gateway::breaker::BreakerPolicy;
 use oaas_gateway::edge::{
@@ -56,6 +56,14 @@ pub struct Server {
 /// # Errors
 /// When a setting, a file, the store, the journal or a port is not as it must be.
 pub async fn start(config: &Config) -> anyhow::Result<Server> {
+    start_with(config, Vec::new()).await
+}
+
+/// The same, with capabilities that are not in a domain's crate.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_with(config: &Config, more: Vec<Registration>) -> anyhow::Result<Server> {
     for domain in &config.domains {
         if !domains::ALL.contains(&domain.as_str()) {
             bail!("domains: no domain {domain:?}; there are {}", domains::ALL.join(", "));
@@ -65,7 +73,8 @@ pub async fn start(config: &Config) -> anyhow::Result<Server> {
     std::fs::create_dir_all(&config.data).with_context(|| format!("can't make {}", config.data.display()))?;
     let store = Store::open(&config.data.join("oaas.db")).await?;
     let cx = Context { store: store.clone(), clock: Arc::clone(&clock) };
-    let registrations = domains::registrations(config, &cx).await?;
+    let mut registrations = domains::registrations(config, &cx).await?;
+    registrations.extend(more);
     let tls = tls(config)?;
     let listener = TcpListener::bind(config.listen)
         .await
