@@ -3,9 +3,11 @@
 
 use std::collections::HashMap;
 
+use super::forecast::CASES_MIN;
 use super::model::{Effects, Level, Observation, TAU2_PRIOR, VARIANCE_MIN, weight_of_age};
 use super::priors;
 use super::shape::{Residual, Shape};
+use super::tracker::Tracker;
 use super::{Factor, Model, Stage, normal};
 
 /// Rounds of backfitting, each with one imputation.
@@ -22,9 +24,18 @@ const ABSENT: usize = usize::MAX;
 
 impl Model {
     /// Fits `stage` to `observations`, which were known at `as_of_ms`; those of other stages are left out.
-    /// Cost: observations × factors × 12.
+    /// Cost: observations × factors × 12, and the same for each month that the tracker replays.
     #[must_use]
     pub fn fit(stage: Stage, observations: &[Observation], as_of_ms: i64) -> Self {
+        let mut model = Self::prior(stage, as_of_ms).fit_effects(observations, as_of_ms);
+        let used: Vec<&Observation> = observations.iter().filter(|o| o.stage == stage).collect();
+        model.tracker = Tracker::replay(&model, &used);
+        model
+    }
+
+    /// The same for this model's stage, without a tracker.
+    pub(super) fn fit_effects(&self, observations: &[Observation], as_of_ms: i64) -> Self {
+        let stage = self.stage;
         let mut model = Self::prior(stage, as_of_ms);
         let used: Vec<&Observation> =
             observations.iter().filter(|o| o.stage == stage && (o.finished || o.hours > 0.0)).collect();
@@ -181,6 +192,29 @@ impl Fitter {
         }
         let shapes = groups.into_iter().map(|group| Shape::kaplan_meier(group, &model.shape));
         model.country_shapes = countries.names.iter().cloned().zip(shapes).collect();
+        self.lane_shapes(model, &residual);
+    }
+
+    /// The shape of each lane's residuals, drawn to its country's.
+    fn lane_shapes(&self, model: &mut Model, residual: &impl Fn(&Case) -> Residual) {
+        let (countries, lanes) =
+            (self.columns.get(Factor::Country.index()), self.columns.get(Factor::Lane.index()));
+        let (Some(countries), Some(lanes)) = (countries, lanes) else { return };
+        let mut groups = vec![(ABSENT, Vec::new()); lanes.names.len()];
+        for ((case, &lane), &country) in self.cases.iter().zip(&lanes.of_case).zip(&countries.of_case) {
+            if let Some((of, group)) = groups.get_mut(lane) {
+                *of = country;
+                group.push(residual(case));
+            }
+        }
+        for ((country, group), lane) in groups.into_iter().zip(&lanes.names) {
+            let country = countries.names.get(country).and_then(|name| model.country_shapes.get(name));
+            let weight: f64 = group.iter().map(|residual| residual.weight).sum();
+            if let Some(country) = country.filter(|_| weight >= CASES_MIN) {
+                let shape = Shape::kaplan_meier(group, country);
+                model.lane_shapes.insert(lane.clone(), shape);
+            }
+        }
     }
 }
 

@@ -8,13 +8,13 @@ use super::{Factor, Model, Stage, Traits, priors};
 /// The quantiles of every answer.
 pub const PROBABILITIES: [f64; 9] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 /// Cases from which a lane or a country is evidence of its own.
-const CASES_MIN: f64 = 8.0;
+pub(super) const CASES_MIN: f64 = 8.0;
 /// Drivers named in an answer.
 const DRIVERS_MAX: usize = 6;
 /// An effect below this (a tenth of a percent) drives nothing.
 const DRIVER_MIN: f64 = 0.001;
 /// Log times beyond this would be over a thousand years.
-const LOG_HOURS_MAX: f64 = 16.0;
+pub(super) const LOG_HOURS_MAX: f64 = 16.0;
 /// Points of the quasi-random sum of stages.
 const SUM_POINTS: usize = 4096;
 
@@ -79,12 +79,33 @@ struct LogTime {
     center: f64,
     scale: f64,
     shape: Shape,
+    /// The tracker's, at [`PROBABILITIES`].
+    offsets: [f64; 9],
 }
 
 impl LogTime {
     fn hours(&self, probability: f64) -> f64 {
-        let z = self.center + self.scale * self.shape.quantile(probability);
-        z.clamp(0.0, LOG_HOURS_MAX).exp_m1()
+        self.log(probability).clamp(0.0, LOG_HOURS_MAX).exp_m1()
+    }
+
+    /// At [`PROBABILITIES`]; sorted, since offsets may cross (Chernozhukov, Fernández-Val & Galichon,
+    /// "Quantile and Probability Curves Without Crossing", Econometrica 78, 2010).
+    fn quantiles(&self) -> [f64; 9] {
+        let mut hours = PROBABILITIES.map(|p| self.hours(p));
+        hours.sort_unstable_by(f64::total_cmp);
+        hours
+    }
+
+    fn log(&self, probability: f64) -> f64 {
+        self.center + self.scale * self.shape.quantile(probability) + self.offset(probability)
+    }
+
+    /// Between the tracked quantiles by straight lines, beyond them that of the outermost.
+    fn offset(&self, probability: f64) -> f64 {
+        let position = (probability * 10.0 - 1.0).clamp(0.0, 8.0);
+        let below = position.floor();
+        let at = |i: f64| self.offsets.get(i as usize).copied().unwrap_or_default();
+        at(below) + (position - below) * (at((below + 1.0).min(8.0)) - at(below))
     }
 }
 
@@ -116,19 +137,35 @@ impl Model {
     #[must_use]
     pub fn forecast(&self, traits: &Traits, now_ms: i64) -> Forecast {
         let effects: Vec<_> = self.effects(traits, now_ms).collect();
-        let center = self.mu + effects.iter().map(|(_, _, effect)| effect.value).sum::<f64>();
-        // What is not known of the effects widens the band.
-        let open: f64 = effects.iter().map(|(_, _, effect)| effect.variance).sum();
-        let scale = (1.0 + open / self.sigma2).sqrt();
-        let shape = self.country_shapes.get(traits.destination.code()).unwrap_or(&self.shape).clone();
-        let time = LogTime { center, scale, shape };
+        let mut time = self.time(traits, &effects);
+        time.offsets = self.tracker.offsets(Factor::Lane.level(traits).as_deref());
         Forecast {
             stage: self.stage,
-            quantiles: PROBABILITIES.map(|p| time.hours(p)),
+            quantiles: time.quantiles(),
             evidence: self.evidence(traits, now_ms),
             drivers: drivers(effects),
             time,
         }
+    }
+
+    fn time(&self, traits: &Traits, effects: &[(Factor, std::borrow::Cow<'_, str>, Effect)]) -> LogTime {
+        let center = self.mu + effects.iter().map(|(_, _, effect)| effect.value).sum::<f64>();
+        // What is not known of the effects widens the band.
+        let open: f64 = effects.iter().map(|(_, _, effect)| effect.variance).sum();
+        let scale = (1.0 + open / self.sigma2).sqrt();
+        let lane = Factor::Lane.level(traits).and_then(|lane| self.lane_shapes.get(lane.as_ref()));
+        let shape = lane
+            .or_else(|| self.country_shapes.get(traits.destination.code()))
+            .unwrap_or(&self.shape)
+            .clone();
+        LogTime { center, scale, shape, offsets: [0.0; 9] }
+    }
+
+    /// The quantiles of log(1 + hours) without the tracker's offsets.
+    pub(super) fn log_quantiles(&self, traits: &Traits, now_ms: i64) -> [f64; 9] {
+        let effects: Vec<_> = self.effects(traits, now_ms).collect();
+        let time = self.time(traits, &effects);
+        PROBABILITIES.map(|p| time.log(p))
     }
 
     /// Name of the method, the moment of the fit in Unix milliseconds, and the clearances learned since.

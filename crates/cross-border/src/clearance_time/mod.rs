@@ -6,6 +6,7 @@
 
 pub mod backtest;
 mod factor;
+mod file_error;
 mod fit;
 mod forecast;
 #[cfg(feature = "grpc")]
@@ -13,8 +14,11 @@ mod grpc;
 mod history;
 mod model;
 mod normal;
+pub mod olist;
+pub mod plot;
 mod priors;
 mod priors_table;
+mod replay;
 pub mod scms;
 #[cfg(feature = "grpc")]
 mod service;
@@ -23,16 +27,19 @@ mod shape;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tracker;
 #[cfg(feature = "grpc")]
 mod wire;
 
 pub use factor::{Factor, Traits};
+pub use file_error::FileError;
 pub use forecast::{Driver, Evidence, Fallback, Forecast, PROBABILITIES, sum_quantiles};
 #[cfg(feature = "grpc")]
 pub use grpc::registration;
 pub use history::{Added, History, Milestones, Moment, Record, RecordError};
 pub use model::{METHOD, Model, Observation};
 pub use priors::{COUNTRY_PRIOR_SOURCE, GLOBAL_PRIOR_SOURCE};
+pub use tracker::Tracked;
 
 /// Milliseconds in an hour.
 const HOUR_MS: f64 = 3_600_000.0;

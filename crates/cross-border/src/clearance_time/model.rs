@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use super::priors::{self, StagePrior};
 use super::shape::Shape;
+use super::tracker::{Outcome, Tracked, Tracker};
 use super::{Factor, Stage, Traits};
 
 /// Name of the method in answers; another number when answers to the same records change.
-pub const METHOD: &str = "additive-1";
+pub const METHOD: &str = "additive-2";
 /// After this long a case weighs half.
 const HALF_LIFE_MS: f64 = 365.0 * 24.0 * 3_600_000.0;
 /// Different values of one factor that a model keeps; further ones count as unseen.
@@ -50,9 +51,11 @@ pub struct Model {
     pub(super) weight: f64,
     /// By [`Factor::index`].
     pub(super) factors: Vec<Effects>,
-    /// Of all residuals, and of each country's.
+    /// Of all residuals, of each country's and of each lane's that has enough.
     pub(super) shape: Shape,
     pub(super) country_shapes: HashMap<Box<str>, Shape>,
+    pub(super) lane_shapes: HashMap<Box<str>, Shape>,
+    pub(super) tracker: Tracker,
 }
 
 /// The effects of one factor's levels.
@@ -104,6 +107,8 @@ impl Model {
                 .collect(),
             shape: Shape::normal(prior.sigma2.sqrt()),
             country_shapes: HashMap::new(),
+            lane_shapes: HashMap::new(),
+            tracker: Tracker::new(0.0, as_of_ms),
         }
     }
 
@@ -113,6 +118,7 @@ impl Model {
         if !observation.finished || observation.stage != self.stage {
             return;
         }
+        self.track(observation, now_ms);
         let traits = &observation.traits;
         let weight = self.case_weight(observation.start_ms);
         let mut rest = observation.hours.max(0.0).ln_1p() - self.center(traits, now_ms);
@@ -130,6 +136,35 @@ impl Model {
         }
         self.weight += weight;
         self.learned += 1;
+    }
+
+    /// Lets the tracker see at `now_ms` what became of a finished observation. [`Model::learn`] does it too.
+    pub fn track(&mut self, observation: &Observation, now_ms: i64) {
+        if !observation.finished || observation.stage != self.stage {
+            return;
+        }
+        let quantiles = self.log_quantiles(&observation.traits, now_ms);
+        let lane = Factor::Lane.level(&observation.traits);
+        self.tracker.observe(&Outcome {
+            lane: lane.as_deref(),
+            start_ms: observation.start_ms,
+            quantiles: &quantiles,
+            z: observation.hours.max(0.0).ln_1p(),
+            finished: true,
+            stretch: 1.0,
+        });
+        self.tracker.advance(now_ms);
+    }
+
+    /// How the tracker stands.
+    #[must_use]
+    pub fn tracked(&self) -> Tracked {
+        self.tracker.state()
+    }
+
+    /// Takes what the tracker was told before and is due at `now_ms`.
+    pub fn advance(&mut self, now_ms: i64) {
+        self.tracker.advance(now_ms);
     }
 
     /// The middle of the log times of such consignments.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::clearance_time::{Forecast, History, Milestones, Model, Record};
+use crate::clearance_time::{Forecast, History, Milestones, Model, Moment, Record};
 
 fn any_record() -> impl Strategy<Value = Record> {
     let place = prop::sample::select(vec!["CN", "DE", "NG", "SZ"]);
@@ -79,6 +79,62 @@ proptest! {
             );
         }
     }
+}
+
+/// A release a day and lane for two years, ever slower, so that the tracker has something to follow.
+fn drifting(seed: u64) -> Vec<Record> {
+    let lanes =
+        [traits("CN", "DE", TransportMode::Sea), traits("CN", "US", TransportMode::Air)].map(Arc::new);
+    let mut records = Vec::new();
+    for day in 0..365i64 {
+        for (n, lane) in lanes.iter().enumerate() {
+            let noise = (seed.wrapping_mul(day as u64 * 2 + n as u64 + 1) >> 32) % 100;
+            let hours = (20 + noise as i64) * (365 + day) / 365;
+            let (declared, released) = (NOW + day * DAY, NOW + day * DAY + hours * HOUR);
+            let milestones = Milestones::default().with(Moment::Declared, declared);
+            let record = |known_at_ms, milestones| Record {
+                shipment_id: format!("D{day}-{n}"),
+                known_at_ms,
+                traits: Arc::clone(lane),
+                milestones,
+            };
+            records.push(record(declared, milestones));
+            records.push(record(released, milestones.with(Moment::Released, released)));
+        }
+    }
+    records
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    #[test]
+    fn the_tracker_knows_nothing_of_what_came_later(seed in any::<u64>(), day in 200..365i64) {
+        let as_of = NOW + day * DAY;
+        let records = drifting(seed | 1);
+        let stage = Stage::DeclarationToRelease;
+        let fit = |history: &History| Model::fit(stage, &history.observations(stage, as_of), as_of);
+        let whole = fit(&history(&records));
+        let past = fit(&history(records.iter().filter(|record| record.known_at_ms <= as_of)));
+        prop_assert_eq!(whole.tracked(), past.tracked());
+        let asked = traits("CN", "DE", TransportMode::Sea);
+        // Also what was on the heap at the fit and fell due since.
+        let later = [whole, past].map(|mut model| {
+            model.advance(as_of + 5 * DAY);
+            model.forecast(&asked, as_of + 5 * DAY).quantiles
+        });
+        prop_assert_eq!(later[0], later[1]);
+    }
+}
+
+#[test]
+fn times_that_rise_from_day_to_day_are_followed() {
+    let history = history(&drifting(0x9e37_79b9_7f4a_7c15));
+    let (stage, as_of) = (Stage::DeclarationToRelease, NOW + 360 * DAY);
+    let model = Model::fit(stage, &history.observations(stage, as_of), as_of);
+    let tracked = model.tracked();
+    assert!(tracked.step > 0.0 && tracked.labels > 1000, "{tracked:?}");
+    assert!(tracked.offsets.iter().sum::<f64>() > 0.1, "{tracked:?}");
 }
 
 #[test]
