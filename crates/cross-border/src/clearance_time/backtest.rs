@@ -166,7 +166,7 @@ pub fn run(stage: Stage, cases: &[Case], months: u8) -> Result<Report, BacktestE
             let hours = (case.end_ms - case.start_ms) as f64 / HOUR_MS;
             for (method, tally) in &mut tallies {
                 let quantiles = match method {
-                    Method::Model => model.forecast(&case.traits, origin).quantiles,
+                    Method::Model => model.forecast_from(&case.traits, origin, case.start_ms).quantiles,
                     Method::Global => plain.global,
                     Method::Lane => plain.lane(&case.traits),
                 };

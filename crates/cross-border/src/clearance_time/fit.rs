@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::forecast::CASES_MIN;
 use super::model::{Effects, Level, Observation, TAU2_PRIOR, VARIANCE_MIN, weight_of_age};
+use super::offices::Offices;
 use super::priors;
 use super::shape::{Residual, Shape};
 use super::tracker::Tracker;
@@ -27,16 +28,18 @@ impl Model {
     /// Cost: observations × factors × 12, and the same for each month that the tracker replays.
     #[must_use]
     pub fn fit(stage: Stage, observations: &[Observation], as_of_ms: i64) -> Self {
-        let mut model = Self::prior(stage, as_of_ms).fit_effects(observations, as_of_ms);
+        let mut model = Self::prior(stage, as_of_ms);
+        model.offices = Offices::learn(stage, observations, as_of_ms);
+        model = model.fit_effects(observations, as_of_ms);
         let used: Vec<&Observation> = observations.iter().filter(|o| o.stage == stage).collect();
         model.tracker = Tracker::replay(&model, &used);
         model
     }
 
-    /// The same for this model's stage, without a tracker.
+    /// The same for this model's stage and in the time of its offices, without a tracker.
     pub(super) fn fit_effects(&self, observations: &[Observation], as_of_ms: i64) -> Self {
         let stage = self.stage;
-        let mut model = Self::prior(stage, as_of_ms);
+        let mut model = Self { offices: self.offices.clone(), ..Self::prior(stage, as_of_ms) };
         let used: Vec<&Observation> =
             observations.iter().filter(|o| o.stage == stage && (o.finished || o.hours > 0.0)).collect();
         if !used.iter().any(|o| o.finished) {
@@ -90,7 +93,7 @@ impl Fitter {
         let cases = used
             .iter()
             .map(|o| {
-                let z = o.hours.max(0.0).ln_1p();
+                let z = o.z(&model.offices.time(&o.traits));
                 let weight = weight_of_age((model.fitted_at_ms - o.start_ms) as f64);
                 Case { z, filled: z, open: 0.0, center: model.mu, weight, finished: o.finished }
             })

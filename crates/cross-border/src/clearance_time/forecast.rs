@@ -1,9 +1,11 @@
 //! From a model to an answer: quantiles, the evidence behind them, and what drives them.
 
+use super::calendar::Opening;
 use super::model::Effect;
+use super::offices::OfficeTime;
 use super::priors::{COUNTRY_PRIOR_SOURCE, GLOBAL_PRIOR_SOURCE};
 use super::shape::Shape;
-use super::{Factor, Model, Stage, Traits, priors};
+use super::{Factor, HOUR_MS, Model, Stage, Traits, priors};
 
 /// The quantiles of every answer.
 pub const PROBABILITIES: [f64; 9] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
@@ -64,13 +66,19 @@ pub struct Driver {
 pub struct Forecast {
     /// Which stage.
     pub stage: Stage,
-    /// Hours at [`PROBABILITIES`], never falling.
+    /// Elapsed hours at [`PROBABILITIES`], never falling.
     pub quantiles: [f64; 9],
+    /// The hours of them in which the office works.
+    pub worked: [f64; 9],
+    /// How the office works; `None` for round the clock.
+    pub opening: Option<Opening>,
     /// What it rests on.
     pub evidence: Evidence,
     /// What moves it away from the middle of all, strongest first.
     pub drivers: Vec<Driver>,
     time: LogTime,
+    office: OfficeTime,
+    begins_ms: i64,
 }
 
 /// A distribution of log(1 + hours).
@@ -133,18 +141,29 @@ impl Evidence {
 }
 
 impl Model {
-    /// What this model says at `now_ms` of a consignment.
+    /// What this model says at `now_ms` of a consignment whose stage begins then.
     #[must_use]
     pub fn forecast(&self, traits: &Traits, now_ms: i64) -> Forecast {
+        self.forecast_from(traits, now_ms, now_ms)
+    }
+
+    /// The same of one whose stage begins at `begins_ms`: over a holiday it takes longer by the clock.
+    #[must_use]
+    pub fn forecast_from(&self, traits: &Traits, now_ms: i64, begins_ms: i64) -> Forecast {
         let effects: Vec<_> = self.effects(traits, now_ms).collect();
         let mut time = self.time(traits, &effects);
         time.offsets = self.tracker.offsets(Factor::Lane.level(traits).as_deref());
+        let (quantiles, office) = (time.quantiles(), self.offices.time(traits));
         Forecast {
             stage: self.stage,
-            quantiles: time.quantiles(),
+            quantiles: quantiles.map(|hours| office.elapsed(begins_ms, hours)),
+            worked: quantiles.map(|hours| office.worked(hours)),
+            opening: office.opening(),
             evidence: self.evidence(traits, now_ms),
             drivers: drivers(effects),
             time,
+            office,
+            begins_ms,
         }
     }
 
@@ -191,9 +210,9 @@ impl Model {
     }
 }
 
-/// Quantiles at [`PROBABILITIES`] of the sum of several stages' hours, taken as independent: quasi-random
-/// points of a Halton sequence (Numer. Math. 2, 1960), so the answer is the same every time.
-/// `None` for fewer than two forecasts.
+/// Quantiles at [`PROBABILITIES`] of the sum of several stages' elapsed hours, taken as independent: quasi-random
+/// points of a Halton sequence (Numer. Math. 2, 1960), so the answer is the same every time. Each stage begins
+/// when the one before it ends, the first when it was forecast to. `None` for fewer than two forecasts.
 #[must_use]
 pub fn sum_quantiles(parts: &[Forecast]) -> Option<[f64; 9]> {
     const BASES: [usize; 4] = [2, 3, 5, 7];
@@ -202,8 +221,11 @@ pub fn sum_quantiles(parts: &[Forecast]) -> Option<[f64; 9]> {
     }
     let mut sums: Vec<f64> = (1..=SUM_POINTS)
         .map(|i| {
-            let hours = parts.iter().zip(BASES).map(|(part, base)| part.time.hours(radical_inverse(i, base)));
-            hours.sum()
+            let hours = parts.iter().zip(BASES).map(|(part, base)| (part, radical_inverse(i, base)));
+            hours.fold(0.0, |sum, (part, point)| {
+                let begins_ms = part.begins_ms.saturating_add((sum * HOUR_MS) as i64);
+                sum + part.office.elapsed(begins_ms, part.time.hours(point))
+            })
         })
         .collect();
     sums.sort_unstable_by(f64::total_cmp);

@@ -5,6 +5,7 @@
 //! Nothing here reads a clock, a network or a database.
 
 pub mod backtest;
+pub mod calendar;
 mod factor;
 mod file_error;
 mod fit;
@@ -14,6 +15,7 @@ mod grpc;
 mod history;
 mod model;
 mod normal;
+mod offices;
 pub mod olist;
 pub mod plot;
 mod priors;
@@ -30,6 +32,7 @@ mod tests;
 mod tracker;
 #[cfg(feature = "grpc")]
 mod wire;
+mod working_days;
 
 pub use factor::{Factor, Traits};
 pub use file_error::FileError;

@@ -8,10 +8,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::offices::{OfficeTime, Offices};
 use super::priors::{self, StagePrior};
 use super::shape::Shape;
 use super::tracker::{Outcome, Tracked, Tracker};
-use super::{Factor, Stage, Traits};
+use super::{Factor, HOUR_MS, Stage, Traits};
 
 /// Name of the method in answers; another number when answers to the same records change.
 pub const METHOD: &str = "additive-2";
@@ -37,6 +38,15 @@ pub struct Observation {
     pub traits: Arc<Traits>,
 }
 
+impl Observation {
+    /// log(1 + hours) in the office's time.
+    pub(super) fn z(&self, time: &OfficeTime) -> f64 {
+        let end_ms = self.start_ms.saturating_add((self.hours * HOUR_MS) as i64);
+        let hours = if time.opening().is_some() { time.hours(self.start_ms, end_ms) } else { self.hours };
+        hours.max(0.0).ln_1p()
+    }
+}
+
 /// What is believed of one stage.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -56,6 +66,7 @@ pub struct Model {
     pub(super) country_shapes: HashMap<Box<str>, Shape>,
     pub(super) lane_shapes: HashMap<Box<str>, Shape>,
     pub(super) tracker: Tracker,
+    pub(super) offices: Offices,
 }
 
 /// The effects of one factor's levels.
@@ -109,6 +120,7 @@ impl Model {
             country_shapes: HashMap::new(),
             lane_shapes: HashMap::new(),
             tracker: Tracker::new(0.0, as_of_ms),
+            offices: Offices::default(),
         }
     }
 
@@ -121,7 +133,7 @@ impl Model {
         self.track(observation, now_ms);
         let traits = &observation.traits;
         let weight = self.case_weight(observation.start_ms);
-        let mut rest = observation.hours.max(0.0).ln_1p() - self.center(traits, now_ms);
+        let mut rest = observation.z(&self.offices.time(traits)) - self.center(traits, now_ms);
         for factor in Factor::ALL {
             let Some(name) = factor.level(traits) else { continue };
             let before = self.effect(factor, &name, traits, now_ms).value;
@@ -144,14 +156,15 @@ impl Model {
             return;
         }
         let quantiles = self.log_quantiles(&observation.traits, now_ms);
+        let time = self.offices.time(&observation.traits);
         let lane = Factor::Lane.level(&observation.traits);
         self.tracker.observe(&Outcome {
             lane: lane.as_deref(),
             start_ms: observation.start_ms,
             quantiles: &quantiles,
-            z: observation.hours.max(0.0).ln_1p(),
+            z: observation.z(&time),
             finished: true,
-            stretch: 1.0,
+            time: &time,
         });
         self.tracker.advance(now_ms);
     }

@@ -17,6 +17,8 @@ const HEIGHT: f64 = 500.0;
 const PANEL: f64 = 340.0;
 const TOP: f64 = 84.0;
 const LEFT: [f64; 2] = [72.0, 560.0];
+/// Width of an entry of the legend.
+const ENTRY: f64 = 310.0;
 /// Share that each band is to hold, in the order of [`Score::widths_days`].
 const BANDS: [f64; 4] = [0.8, 0.6, 0.4, 0.2];
 /// Steps of an axis of days: the fewest that leave at most six lines.
@@ -30,7 +32,6 @@ struct Words {
     sharpness: &'static str,
     band: &'static str,
     width: &'static str,
-    perfect: &'static str,
 }
 
 const EN: Words = Words {
@@ -41,7 +42,6 @@ const EN: Words = Words {
     sharpness: "Sharpness: lower is sharper",
     band: "share that the band is to hold",
     width: "mean width of the band, days",
-    perfect: "right",
 };
 const ZH: Words = Words {
     title: "票货物，滚动起点回测，重新拟合次数：",
@@ -51,7 +51,6 @@ const ZH: Words = Words {
     sharpness: "锐度：越低越窄",
     band: "区间应覆盖的比例",
     width: "区间平均宽度（天）",
-    perfect: "理想",
 };
 
 /// The picture of `report`.
@@ -70,7 +69,7 @@ pub fn svg(report: &Report, lang: Lang) -> String {
     text(&mut svg, LEFT[0], 32.0, "start", &format!("<tspan font-size=\"17\">{title}</tspan>"));
     calibration(&mut svg, report, words);
     sharpness(&mut svg, report, words);
-    legend(&mut svg, report, words, lang);
+    legend(&mut svg, report, lang);
     svg.push_str("</svg>\n");
     svg
 }
@@ -110,16 +109,14 @@ fn sharpness(svg: &mut String, report: &Report, words: &Words) {
     }
 }
 
-fn legend(svg: &mut String, report: &Report, words: &Words, lang: Lang) {
+fn legend(svg: &mut String, report: &Report, lang: Lang) {
     let y = HEIGHT - 16.0;
-    let mut x = LEFT[0];
+    let mut x = 24.0;
     for score in &report.scores {
         curve(svg, score.method, &[(x, y - 4.0), (x + 26.0, y - 4.0)]);
         text(svg, x + 34.0, y, "start", &entry(score, lang));
-        x += 270.0;
+        x += ENTRY;
     }
-    line(svg, &[(x, y - 4.0), (x + 26.0, y - 4.0)], "#999", "2 4");
-    text(svg, x + 34.0, y, "start", words.perfect);
 }
 
 fn entry(score: &Score, lang: Lang) -> String {

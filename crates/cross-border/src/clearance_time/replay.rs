@@ -42,13 +42,14 @@ impl Tracker {
             for observation in begun {
                 let lane = Factor::Lane.level(&observation.traits);
                 let quantiles = then.log_quantiles(&observation.traits, origin);
+                let time = model.offices.time(&observation.traits);
                 let outcome = Outcome {
                     lane: lane.as_deref(),
                     start_ms: observation.start_ms,
                     quantiles: &quantiles,
-                    z: observation.hours.max(0.0).ln_1p(),
+                    z: observation.z(&time),
                     finished: observation.finished,
-                    stretch: 1.0,
+                    time: &time,
                 };
                 for rival in &mut rivals {
                     rival.meet(&outcome);

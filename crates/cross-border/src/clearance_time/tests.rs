@@ -1,5 +1,6 @@
 //! Behaviour of the capability: pooling, time travel, censoring, the reader, the adapter, the gate.
 
+mod calendar;
 mod files;
 #[cfg(feature = "grpc")]
 mod grpc;

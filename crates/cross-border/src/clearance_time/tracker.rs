@@ -9,8 +9,8 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap};
 
-use super::HOUR_MS;
 use super::forecast::{LOG_HOURS_MAX, PROBABILITIES};
+use super::offices::OfficeTime;
 
 /// Labels that wait for their moment, 20,000 shipments' worth; further ones are not taken.
 const PENDING_MAX: usize = 9 * 20_000;
@@ -69,8 +69,8 @@ pub(super) struct Outcome<'a> {
     /// log(1 + hours); of one still under way, so far.
     pub z: f64,
     pub finished: bool,
-    /// How many elapsed hours an hour of the forecast takes.
-    pub stretch: f64,
+    /// In which the hours pass.
+    pub time: &'a OfficeTime,
 }
 
 impl Tracker {
@@ -120,7 +120,7 @@ impl Tracker {
         let offsets = self.offsets(outcome.lane);
         for (level, (quantile, offset)) in outcome.quantiles.iter().zip(offsets).enumerate() {
             let forecast = quantile + offset;
-            let due_ms = after(outcome.start_ms, forecast, outcome.stretch);
+            let due_ms = outcome.time.after(outcome.start_ms, forecast.clamp(0.0, LOG_HOURS_MAX).exp_m1());
             let known = outcome.finished || outcome.z > forecast;
             if !known || due_ms < self.from_ms || self.pending.len() >= PENDING_MAX {
                 continue;
@@ -152,12 +152,6 @@ impl Tracker {
     }
 }
 
-/// `start_ms` and so many hours, each of them taking `stretch`.
-fn after(start_ms: i64, z: f64, stretch: f64) -> i64 {
-    let hours = z.clamp(0.0, LOG_HOURS_MAX).exp_m1() * stretch;
-    start_ms.saturating_add((hours * HOUR_MS) as i64)
-}
-
 impl Ord for Label {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.due_ms, self.level, &self.lane)
@@ -187,15 +181,15 @@ mod tests {
 
     const QUANTILES: Levels = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8];
 
-    fn outcome(start_ms: i64, z: f64, finished: bool) -> Outcome<'static> {
-        Outcome { lane: Some("a"), start_ms, quantiles: &QUANTILES, z, finished, stretch: 1.0 }
+    fn outcome(time: &OfficeTime, z: f64, finished: bool) -> Outcome<'_> {
+        Outcome { lane: Some("a"), start_ms: 0, quantiles: &QUANTILES, z, finished, time }
     }
 
     /// By hand: a step of 0.01 on a case between the fifth and the sixth quantile.
     #[test]
     fn a_label_moves_its_quantile_by_the_rule() {
         let mut tracker = Tracker::new(0.01, 0);
-        tracker.observe(&outcome(0, 1.45, true));
+        tracker.observe(&outcome(&OfficeTime::default(), 1.45, true));
         tracker.advance(i64::MAX);
         for (level, offset) in tracker.offsets(None).into_iter().enumerate() {
             let held = if level >= 5 { 1.0 } else { 0.0 };
@@ -210,8 +204,8 @@ mod tests {
     fn a_label_waits_until_its_forecast_time_is_over() {
         let mut tracker = Tracker::new(0.01, 0);
         // It ended soon; that the slowest quantile holds counts no sooner than that of a slow one fails.
-        tracker.observe(&outcome(0, 0.1, true));
-        let hour = |z: f64| (z.exp_m1() * HOUR_MS) as i64;
+        tracker.observe(&outcome(&OfficeTime::default(), 0.1, true));
+        let hour = |z: f64| (z.exp_m1() * 3_600_000.0) as i64;
         tracker.advance(hour(1.0) - 1);
         assert_eq!(tracker.state().labels, 0);
         tracker.advance(hour(1.0));
@@ -223,7 +217,7 @@ mod tests {
     #[test]
     fn one_under_way_counts_where_it_has_outlasted_the_forecast() {
         let mut tracker = Tracker::new(0.01, 0);
-        tracker.observe(&outcome(0, 1.25, false));
+        tracker.observe(&outcome(&OfficeTime::default(), 1.25, false));
         tracker.advance(i64::MAX);
         assert_eq!(tracker.state().labels, 3);
         assert!(tracker.offsets(None)[..3].iter().all(|offset| *offset > 0.0));
@@ -233,10 +227,10 @@ mod tests {
     #[test]
     fn what_the_fit_has_taken_is_not_taken_again() {
         let mut tracker = Tracker::new(0.01, 0);
-        tracker.observe(&outcome(0, 1.45, true));
+        tracker.observe(&outcome(&OfficeTime::default(), 1.45, true));
         tracker.settle(i64::MAX / 2);
         let before = tracker.offsets(None);
-        tracker.observe(&outcome(0, 1.45, true));
+        tracker.observe(&outcome(&OfficeTime::default(), 1.45, true));
         tracker.advance(i64::MAX);
         assert_eq!(tracker.offsets(None), before);
     }
@@ -253,7 +247,7 @@ mod tests {
             for (count, (q, offset)) in held.iter_mut().zip(QUANTILES.iter().zip(tracker.offsets(None))) {
                 *count += i32::from(z <= q + offset);
             }
-            tracker.observe(&Outcome { lane: None, ..outcome(0, z, true) });
+            tracker.observe(&Outcome { lane: None, ..outcome(&OfficeTime::default(), z, true) });
             tracker.advance(i64::MAX);
         }
         for (count, probability) in held.into_iter().zip(PROBABILITIES) {
