@@ -166,7 +166,9 @@ pub fn run(stage: Stage, cases: &[Case], months: u8) -> Result<Report, BacktestE
             let hours = (case.end_ms - case.start_ms) as f64 / HOUR_MS;
             for (method, tally) in &mut tallies {
                 let quantiles = match method {
-                    Method::Model => model.forecast_from(&case.traits, origin, case.start_ms).quantiles,
+                    Method::Model => {
+                        model.forecast_from(&case.traits.before_inspection(), origin, case.start_ms).quantiles
+                    }
                     Method::Global => plain.global,
                     Method::Lane => plain.lane(&case.traits),
                 };
@@ -199,7 +201,11 @@ pub fn known_at(stage: Stage, cases: &[Case], origin: i64) -> Vec<Observation> {
             start_ms: case.start_ms,
             hours: (case.end_ms.min(origin) - case.start_ms) as f64 / HOUR_MS,
             finished: case.end_ms < origin,
-            traits: Arc::clone(&case.traits),
+            traits: match &case.traits {
+                // Nor was it known then that it would be inspected.
+                traits if case.end_ms >= origin => Arc::new(traits.before_inspection().into_owned()),
+                traits => Arc::clone(traits),
+            },
         })
         .collect()
 }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::forecast::CASES_MIN;
+use super::inspection::Inspections;
 use super::model::{Effects, Level, Observation, TAU2_PRIOR, VARIANCE_MIN, weight_of_age};
 use super::offices::Offices;
 use super::priors;
@@ -45,6 +46,9 @@ impl Model {
         if !used.iter().any(|o| o.finished) {
             // With the unfinished alone there is nothing to set a scale by.
             return model;
+        }
+        if stage == Stage::DeclarationToRelease {
+            model.inspections = Inspections::count(used.iter().copied(), as_of_ms);
         }
         let mut fitter = Fitter::new(&model, &used);
         for _ in 0..SWEEPS {
@@ -227,7 +231,7 @@ impl Column {
         let mut numbers: HashMap<Box<str>, usize> = HashMap::new();
         for observation in used {
             let traits = &observation.traits;
-            let number = factor.level(traits).map_or(ABSENT, |name| {
+            let number = factor.level_of(observation.stage, traits).map_or(ABSENT, |name| {
                 if let Some(&number) = numbers.get(name.as_ref()) {
                     return number;
                 }

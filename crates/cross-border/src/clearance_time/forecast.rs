@@ -1,6 +1,7 @@
 //! From a model to an answer: quantiles, the evidence behind them, and what drives them.
 
 use super::calendar::Opening;
+use super::inspection::Inspection;
 use super::model::Effect;
 use super::offices::OfficeTime;
 use super::priors::{COUNTRY_PRIOR_SOURCE, GLOBAL_PRIOR_SOURCE};
@@ -76,6 +77,8 @@ pub struct Forecast {
     pub evidence: Evidence,
     /// What moves it away from the middle of all, strongest first.
     pub drivers: Vec<Driver>,
+    /// What an inspection would mean; `None` where none was recorded.
+    pub inspection: Option<Inspection>,
     time: LogTime,
     office: OfficeTime,
     begins_ms: i64,
@@ -92,6 +95,20 @@ struct LogTime {
 }
 
 impl LogTime {
+    /// One of the two, the first with `probability`.
+    fn mixed(probability: f64, with: &Self, without: &Self) -> Self {
+        let below = |z: f64| {
+            let of = |time: &Self| time.shape.probability((z - time.center) / time.scale);
+            probability * of(with) + (1.0 - probability) * of(without)
+        };
+        let ends = |p: f64| [with.log(p), without.log(p)];
+        let [low, high] = [
+            ends(0.0).into_iter().fold(f64::INFINITY, f64::min),
+            ends(1.0).into_iter().fold(f64::NEG_INFINITY, f64::max),
+        ];
+        Self { center: 0.0, scale: 1.0, shape: Shape::from_distribution(below, low, high), offsets: [0.0; 9] }
+    }
+
     fn hours(&self, probability: f64) -> f64 {
         self.log(probability).clamp(0.0, LOG_HOURS_MAX).exp_m1()
     }
@@ -150,8 +167,8 @@ impl Model {
     /// The same of one whose stage begins at `begins_ms`: over a holiday it takes longer by the clock.
     #[must_use]
     pub fn forecast_from(&self, traits: &Traits, now_ms: i64, begins_ms: i64) -> Forecast {
+        let (mut time, inspection) = self.mixture(traits, now_ms);
         let effects: Vec<_> = self.effects(traits, now_ms).collect();
-        let mut time = self.time(traits, &effects);
         time.offsets = self.tracker.offsets(Factor::Lane.level(traits).as_deref());
         let (quantiles, office) = (time.quantiles(), self.offices.time(traits));
         Forecast {
@@ -161,6 +178,7 @@ impl Model {
             opening: office.opening(),
             evidence: self.evidence(traits, now_ms),
             drivers: drivers(effects),
+            inspection,
             time,
             office,
             begins_ms,
@@ -180,10 +198,33 @@ impl Model {
         LogTime { center, scale, shape, offsets: [0.0; 9] }
     }
 
-    /// The quantiles of log(1 + hours) without the tracker's offsets.
+    /// The time with and without an inspection, each as likely as it is; when the consignment says which, or
+    /// nothing was recorded of inspections, the one time there is.
+    fn mixture(&self, traits: &Traits, now_ms: i64) -> (LogTime, Option<Inspection>) {
+        let plain = |traits: &Traits| self.time(traits, &self.effects(traits, now_ms).collect::<Vec<_>>());
+        let n = self.inspections.known() * self.decay(now_ms);
+        if n <= 0.0 {
+            return (plain(traits), None);
+        }
+        let [with, without] =
+            [true, false].map(|yes| plain(&Traits { inspected: Some(yes), ..traits.clone() }));
+        let times = (with.center - without.center).exp();
+        let probability = match traits.inspected {
+            Some(yes) => f64::from(u8::from(yes)),
+            None => self.inspections.probability(traits),
+        };
+        let time = match traits.inspected {
+            Some(true) => with,
+            Some(false) => without,
+            None => LogTime::mixed(probability, &with, &without),
+        };
+        (time, Some(Inspection { probability, n, times }))
+    }
+
+    /// The quantiles of log(1 + hours) without the tracker's offsets, before it is known whether there is an
+    /// inspection.
     pub(super) fn log_quantiles(&self, traits: &Traits, now_ms: i64) -> [f64; 9] {
-        let effects: Vec<_> = self.effects(traits, now_ms).collect();
-        let time = self.time(traits, &effects);
+        let (time, _) = self.mixture(&traits.before_inspection(), now_ms);
         PROBABILITIES.map(|p| time.log(p))
     }
 

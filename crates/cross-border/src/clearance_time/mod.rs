@@ -13,6 +13,7 @@ mod forecast;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod history;
+mod inspection;
 mod model;
 mod normal;
 mod offices;
@@ -40,6 +41,7 @@ pub use forecast::{Driver, Evidence, Fallback, Forecast, PROBABILITIES, sum_quan
 #[cfg(feature = "grpc")]
 pub use grpc::registration;
 pub use history::{Added, History, Milestones, Moment, Record, RecordError};
+pub use inspection::Inspection;
 pub use model::{METHOD, Model, Observation};
 pub use priors::{COUNTRY_PRIOR_SOURCE, GLOBAL_PRIOR_SOURCE};
 pub use tracker::Tracked;

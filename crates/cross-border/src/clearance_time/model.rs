@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::inspection::Inspections;
 use super::offices::{OfficeTime, Offices};
 use super::priors::{self, StagePrior};
 use super::shape::Shape;
@@ -67,6 +68,8 @@ pub struct Model {
     pub(super) lane_shapes: HashMap<Box<str>, Shape>,
     pub(super) tracker: Tracker,
     pub(super) offices: Offices,
+    /// Of the release alone.
+    pub(super) inspections: Inspections,
 }
 
 /// The effects of one factor's levels.
@@ -121,6 +124,7 @@ impl Model {
             lane_shapes: HashMap::new(),
             tracker: Tracker::new(0.0, as_of_ms),
             offices: Offices::default(),
+            inspections: Inspections::default(),
         }
     }
 
@@ -135,7 +139,7 @@ impl Model {
         let weight = self.case_weight(observation.start_ms);
         let mut rest = observation.z(&self.offices.time(traits)) - self.center(traits, now_ms);
         for factor in Factor::ALL {
-            let Some(name) = factor.level(traits) else { continue };
+            let Some(name) = factor.level_of(self.stage, traits) else { continue };
             let before = self.effect(factor, &name, traits, now_ms).value;
             let Some(effects) = self.factors.get_mut(factor.index()) else { continue };
             if effects.levels.len() >= LEVELS_MAX && !effects.levels.contains_key(name.as_ref()) {
@@ -145,6 +149,9 @@ impl Model {
             level.sum += weight * (rest + before);
             level.weight += weight;
             rest -= self.effect(factor, &name, traits, now_ms).value - before;
+        }
+        if self.stage == Stage::DeclarationToRelease {
+            self.inspections.add(traits, weight);
         }
         self.weight += weight;
         self.learned += 1;
@@ -192,7 +199,7 @@ impl Model {
         now_ms: i64,
     ) -> impl Iterator<Item = (Factor, std::borrow::Cow<'a, str>, Effect)> + 'a {
         Factor::ALL.into_iter().filter_map(move |factor| {
-            let name = factor.level(traits)?;
+            let name = factor.level_of(self.stage, traits)?;
             let effect = self.effect(factor, &name, traits, now_ms);
             Some((factor, name, effect))
         })

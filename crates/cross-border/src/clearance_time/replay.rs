@@ -2,6 +2,8 @@
 //! what was known before it. Steps compete, none among them, and the one that would have lost least stays:
 //! where what comes is like what was, following it only adds noise.
 
+use std::sync::Arc;
+
 use super::forecast::{LOG_HOURS_MAX, PROBABILITIES};
 use super::tracker::{Levels, Outcome, Tracker};
 use super::{Factor, HOUR_MS, Model, Observation};
@@ -104,6 +106,10 @@ fn known_before(used: &[&Observation], origin: i64) -> Vec<Observation> {
             let age = (origin - then.start_ms) as f64 / HOUR_MS;
             if then.hours >= age {
                 (then.hours, then.finished) = (age, false);
+                // Nor was it known then that it would be inspected.
+                if then.traits.inspected.is_some() {
+                    then.traits = Arc::new(then.traits.before_inspection().into_owned());
+                }
             }
             then
         })

@@ -4,6 +4,7 @@ mod calendar;
 mod files;
 #[cfg(feature = "grpc")]
 mod grpc;
+mod inspections;
 mod learning;
 mod real_data;
 mod time_travel;

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::clearance_time::calendar::{Calendar, Opening};
 use crate::clearance_time::{Forecast, History, Milestones, Model, Moment, Record};
 
 fn any_record() -> impl Strategy<Value = Record> {
@@ -81,25 +82,29 @@ proptest! {
     }
 }
 
-/// A release a day and lane for two years, ever slower, so that the tracker has something to follow.
+/// Releases of a year, ever slower, so that the tracker has something to follow: two a day in Shanghai, in
+/// the office's hours, each fifth of them inspected, which is known a little later.
 fn drifting(seed: u64) -> Vec<Record> {
-    let lanes =
-        [traits("CN", "DE", TransportMode::Sea), traits("CN", "US", TransportMode::Air)].map(Arc::new);
+    let office = Calendar::new(Country::parse("CN").unwrap(), Opening::OfficeHours).unwrap();
+    let lanes = [traits("CN", "DE", TransportMode::Sea), traits("CN", "US", TransportMode::Air)];
     let mut records = Vec::new();
     for day in 0..365i64 {
         for (n, lane) in lanes.iter().enumerate() {
-            let noise = (seed.wrapping_mul(day as u64 * 2 + n as u64 + 1) >> 32) % 100;
-            let hours = (20 + noise as i64) * (365 + day) / 365;
-            let (declared, released) = (NOW + day * DAY, NOW + day * DAY + hours * HOUR);
+            let noise = (seed.wrapping_mul(day as u64 * 2 + n as u64 + 1) >> 32) as i64 % 100;
+            let inspected = noise % 5 == 0;
+            let work = (5 + noise / 5) * (365 + day) / 365 * if inspected { 3 } else { 1 };
+            let declared = office.after(NOW + day * DAY, (1 + noise % 8) * HOUR);
+            let released = office.after(declared, work * HOUR);
             let milestones = Milestones::default().with(Moment::Declared, declared);
-            let record = |known_at_ms, milestones| Record {
+            let record = |known_at_ms, inspected, milestones| Record {
                 shipment_id: format!("D{day}-{n}"),
                 known_at_ms,
-                traits: Arc::clone(lane),
+                traits: Arc::new(Traits { office: "CNSHA".to_owned(), inspected, ..lane.clone() }),
                 milestones,
             };
-            records.push(record(declared, milestones));
-            records.push(record(released, milestones.with(Moment::Released, released)));
+            records.push(record(declared, None, milestones));
+            records.push(record(declared + HOUR, Some(inspected), milestones));
+            records.push(record(released, Some(inspected), milestones.with(Moment::Released, released)));
         }
     }
     records
@@ -109,7 +114,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(6))]
 
     #[test]
-    fn the_tracker_knows_nothing_of_what_came_later(seed in any::<u64>(), day in 200..365i64) {
+    fn tracker_calendar_and_inspections_know_nothing_of_what_came_later(seed in any::<u64>(), day in 200..365i64) {
         let as_of = NOW + day * DAY;
         let records = drifting(seed | 1);
         let stage = Stage::DeclarationToRelease;
@@ -117,13 +122,17 @@ proptest! {
         let whole = fit(&history(&records));
         let past = fit(&history(records.iter().filter(|record| record.known_at_ms <= as_of)));
         prop_assert_eq!(whole.tracked(), past.tracked());
-        let asked = traits("CN", "DE", TransportMode::Sea);
+        let asked = Traits { office: "CNSHA".to_owned(), ..traits("CN", "DE", TransportMode::Sea) };
         // Also what was on the heap at the fit and fell due since.
-        let later = [whole, past].map(|mut model| {
+        let [whole, past] = [whole, past].map(|mut model| {
             model.advance(as_of + 5 * DAY);
-            model.forecast(&asked, as_of + 5 * DAY).quantiles
+            model.forecast(&asked, as_of + 5 * DAY)
         });
-        prop_assert_eq!(later[0], later[1]);
+        prop_assert_eq!((whole.quantiles, whole.worked), (past.quantiles, past.worked));
+        prop_assert_eq!(whole.inspection, past.inspection);
+        prop_assert_eq!((whole.opening, past.opening), (Some(Opening::OfficeHours), Some(Opening::OfficeHours)));
+        let inspection = whole.inspection.unwrap();
+        prop_assert!(inspection.probability > 0.1 && inspection.times > 1.5, "{:?}", inspection);
     }
 }
 
