@@ -6,6 +6,7 @@ use super::model::Effect;
 use super::offices::OfficeTime;
 use super::priors::{COUNTRY_PRIOR_SOURCE, GLOBAL_PRIOR_SOURCE};
 use super::shape::Shape;
+use super::tracker::Tracked;
 use super::{Factor, HOUR_MS, Model, Stage, Traits, priors};
 
 /// The quantiles of every answer.
@@ -82,6 +83,23 @@ pub struct Forecast {
     time: LogTime,
     office: OfficeTime,
     begins_ms: i64,
+}
+
+/// A forecast taken apart: (1 + base) × the factors = 1 + middle.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The forecast.
+    pub forecast: Forecast,
+    /// The middle of all consignments, hours of the office's time blown up to the whole of the time.
+    pub base_hours: f64,
+    /// Every factor that is known of the consignment, in the order of [`Factor::ALL`].
+    pub factors: Vec<Driver>,
+    /// The middle of such consignments, without inspection and tracker.
+    pub middle_hours: f64,
+    /// exp of the standard deviation of what the factors leave open.
+    pub spread: f64,
+    /// The tracker, with the offsets of this consignment's lane.
+    pub tracked: Tracked,
 }
 
 /// A distribution of log(1 + hours).
@@ -182,6 +200,20 @@ impl Model {
             time,
             office,
             begins_ms,
+        }
+    }
+
+    /// The same forecast, taken apart.
+    #[must_use]
+    pub fn explain(&self, traits: &Traits, now_ms: i64, begins_ms: i64) -> Explanation {
+        let offsets = self.tracker.offsets(Factor::Lane.level(traits).as_deref());
+        Explanation {
+            forecast: self.forecast_from(traits, now_ms, begins_ms),
+            base_hours: self.mu.exp_m1(),
+            factors: self.effects(traits, now_ms).map(driver).collect(),
+            middle_hours: self.center(traits, now_ms).exp_m1(),
+            spread: self.sigma2.sqrt().exp(),
+            tracked: Tracked { offsets, ..self.tracked() },
         }
     }
 
@@ -291,14 +323,15 @@ fn drivers(effects: Vec<(Factor, std::borrow::Cow<'_, str>, Effect)>) -> Vec<Dri
     let mut strong: Vec<_> = effects.into_iter().filter(|(_, _, e)| e.value.abs() >= DRIVER_MIN).collect();
     strong.sort_by(|(_, _, a), (_, _, b)| b.value.abs().total_cmp(&a.value.abs()));
     strong.truncate(DRIVERS_MAX);
-    strong
-        .into_iter()
-        .map(|(factor, value, effect)| Driver {
-            factor,
-            value: value.into_owned(),
-            times: effect.value.exp(),
-            n: effect.n,
-            shrunk: effect.shrunk,
-        })
-        .collect()
+    strong.into_iter().map(driver).collect()
+}
+
+fn driver((factor, value, effect): (Factor, std::borrow::Cow<'_, str>, Effect)) -> Driver {
+    Driver {
+        factor,
+        value: value.into_owned(),
+        times: effect.value.exp(),
+        n: effect.n,
+        shrunk: effect.shrunk,
+    }
 }

@@ -22,6 +22,8 @@ pub mod plot;
 mod priors;
 mod priors_table;
 mod replay;
+#[cfg(feature = "grpc")]
+mod reply;
 pub mod scms;
 #[cfg(feature = "grpc")]
 mod service;
@@ -37,7 +39,7 @@ mod working_days;
 
 pub use factor::{Factor, Traits};
 pub use file_error::FileError;
-pub use forecast::{Driver, Evidence, Fallback, Forecast, PROBABILITIES, sum_quantiles};
+pub use forecast::{Driver, Evidence, Explanation, Fallback, Forecast, PROBABILITIES, sum_quantiles};
 #[cfg(feature = "grpc")]
 pub use grpc::registration;
 pub use history::{Added, History, Milestones, Moment, Record, RecordError};

@@ -43,7 +43,8 @@ impl OfficeTime {
     /// The same as hours on the wall's clock.
     pub(super) fn elapsed(&self, from: i64, hours: f64) -> f64 {
         match self.0 {
-            Some(_) => (self.after(from, hours) - from) as f64 / HOUR_MS,
+            // Moments are whole milliseconds.
+            Some(_) => ((self.after(from, hours) - from) as f64 / HOUR_MS).max(self.worked(hours)),
             None => hours,
         }
     }
