@@ -126,8 +126,8 @@ impl Method {
     #[must_use]
     pub fn name(self, lang: Lang) -> &'static str {
         match (self, lang) {
-            (Self::Model, Lang::En) => "pooled additive, censored",
-            (Self::Model, Lang::Zh) => "部分池化加性模型（含在途）",
+            (Self::Model, Lang::En) => "pooled additive, censored, tracked",
+            (Self::Model, Lang::Zh) => "部分池化加性模型（含在途、在线校准）",
             (Self::Global, Lang::En) => "global quantiles",
             (Self::Global, Lang::Zh) => "总体分位数",
             (Self::Lane, Lang::En) => "lane quantiles",

@@ -20,7 +20,7 @@ const DRIVER_MIN: f64 = 0.001;
 /// Log times beyond this would be over a thousand years.
 pub(super) const LOG_HOURS_MAX: f64 = 16.0;
 /// Points of the quasi-random sum of stages.
-const SUM_POINTS: usize = 4096;
+const SUM_POINTS: usize = 2048;
 
 /// On which evidence a forecast rests mainly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,6 +2,7 @@
 //! what was known before it. Steps compete, none among them, and the one that would have lost least stays:
 //! where what comes is like what was, following it only adds noise.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::forecast::{LOG_HOURS_MAX, PROBABILITIES};
@@ -27,7 +28,11 @@ impl Tracker {
         let as_of = model.fitted_at_ms;
         let mut used = used.to_vec();
         // By all that tells two apart, so that the order of arrival is nothing.
-        used.sort_by_cached_key(|o| (o.start_ms, o.hours.to_bits(), Factor::Lane.level(&o.traits)));
+        used.sort_by(|a, b| {
+            let lane = |o: &&Observation| Factor::Lane.level(&o.traits).map(Cow::into_owned);
+            let by_time = a.start_ms.cmp(&b.start_ms).then(a.hours.total_cmp(&b.hours));
+            by_time.then_with(|| lane(a).cmp(&lane(b)))
+        });
         let first = used.first().map_or(as_of, |o| o.start_ms);
         let newest = used.get(used.len().saturating_sub(REPLAYED_MAX)).map_or(as_of, |o| o.start_ms);
         let from = newest.max(first.saturating_add(WARM_UP_MS)).max(as_of - ORIGINS_MAX * ORIGIN_MS);

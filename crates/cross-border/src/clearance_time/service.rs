@@ -14,8 +14,9 @@ use super::{Explanation, Forecast, HOUR_MS, History, Model, Observation, Stage, 
 /// in between leaves what older cases say of the factors as it was.
 const REFIT_RECORDS_MIN: usize = 10;
 const REFIT_SHARE: usize = 20;
-/// Cases of a backtest: the newest; half-yearly refits of so many take seconds.
-const BACKTEST_CASES_MAX: usize = 10_000;
+/// Cases of a backtest: the newest; of so many, with a replay for each of a hundred refits, it takes some
+/// thirty seconds of one core.
+const BACKTEST_CASES_MAX: usize = 5_000;
 /// Fits as of moments in the past that are kept for the next question about the same moment.
 const PAST_FITS_MAX: usize = 8;
 
@@ -28,6 +29,8 @@ pub(super) struct ClearanceTimes {
     refit: tokio::sync::Mutex<()>,
     /// Also held while a moment of the past is fitted: such questions take turns.
     past: tokio::sync::Mutex<VecDeque<Past>>,
+    /// Held while a backtest goes on, so that there is one at a time.
+    backtests: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What is known now.
@@ -101,6 +104,7 @@ impl ClearanceTimes {
             learned: RwLock::new(learned),
             refit: tokio::sync::Mutex::default(),
             past: tokio::sync::Mutex::default(),
+            backtests: Arc::default(),
         }))
     }
 
@@ -144,15 +148,19 @@ impl ClearanceTimes {
         months: u8,
         as_of_ms: i64,
     ) -> Result<((usize, u64), Report), BacktestError> {
-        let turn = self.past.lock().await;
+        let turn = Arc::clone(&self.backtests).lock_owned().await;
         let (data, cases) = {
             let learned = self.learned.read();
             let known = learned.history.observations(stage, as_of_ms);
             (learned.history.version_at(as_of_ms), cases(known))
         };
         let count = cases.len();
-        let scored = tokio::task::spawn_blocking(move || backtest::run(stage, &cases, months)).await;
-        drop(turn);
+        let scored = tokio::task::spawn_blocking(move || {
+            // Held to the end, also when the caller has gone.
+            let _turn = turn;
+            backtest::run(stage, &cases, months)
+        });
+        let scored = scored.await;
         Ok((data, scored.unwrap_or(Err(BacktestError::TooShort { cases: count, days: 0 }))?))
     }
 
