@@ -46,6 +46,7 @@ impl Opening {
 /// The calendar of an office.
 #[derive(Clone)]
 pub struct Calendar {
+    country: Country,
     opening: Opening,
     /// In their order, without overlap.
     open: Vec<Open>,
@@ -88,7 +89,13 @@ impl Calendar {
             date = date.tomorrow().ok()?;
         }
         let span = open.last()?.until - open.first()?.from;
-        Some(Self { opening, open, total, share: total as f64 / span as f64 })
+        Some(Self { country, opening, open, total, share: total as f64 / span as f64 })
+    }
+
+    /// Whether it is the calendar of such an office of the same country.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        (self.country, self.opening) == (other.country, other.opening)
     }
 
     /// How the office works.
@@ -151,7 +158,7 @@ impl Calendar {
 
 impl fmt::Debug for Calendar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Calendar({:?}, {:.3})", self.opening, self.share)
+        write!(f, "Calendar({}, {:?}, {:.3})", self.country, self.opening, self.share)
     }
 }
 

@@ -292,12 +292,19 @@ pub fn sum_quantiles(parts: &[Forecast]) -> Option<[f64; 9]> {
     if parts.len() < 2 || parts.len() > BASES.len() {
         return None;
     }
+    let first = parts.first()?;
+    // In one office's time hours add up, and the clock is asked once.
+    let together = parts.iter().all(|part| part.office.same_as(&first.office));
     let mut sums: Vec<f64> = (1..=SUM_POINTS)
         .map(|i| {
             let hours = parts.iter().zip(BASES).map(|(part, base)| (part, radical_inverse(i, base)));
-            hours.fold(0.0, |sum, (part, point)| {
-                let begins_ms = part.begins_ms.saturating_add((sum * HOUR_MS) as i64);
-                sum + part.office.elapsed(begins_ms, part.time.hours(point))
+            let hours = hours.map(|(part, point)| (part, part.time.hours(point)));
+            if together {
+                return first.office.elapsed(first.begins_ms, hours.map(|(_, hours)| hours).sum());
+            }
+            hours.fold(0.0, |sum, (part, hours)| {
+                let begins_ms = first.begins_ms.saturating_add((sum * HOUR_MS) as i64);
+                sum + part.office.elapsed(begins_ms, hours)
             })
         })
         .collect();

@@ -54,6 +54,14 @@ impl OfficeTime {
         self.0.as_ref().map_or(hours, |calendar| hours * calendar.share())
     }
 
+    /// Whether hours pass alike in both.
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(a), Some(b)) => a.same_as(b),
+            (a, b) => a.is_none() && b.is_none(),
+        }
+    }
+
     /// How the office works; `None` for round the clock.
     pub(super) fn opening(&self) -> Option<Opening> {
         self.0.as_ref().map(|calendar| calendar.opening())

@@ -12,6 +12,8 @@ use super::{Factor, HOUR_MS, Model, Observation};
 const DAY_MS: i64 = 24 * 3_600_000;
 /// Shipments that are replayed: several times the memory of the slowest step.
 const REPLAYED_MAX: usize = 4000;
+/// What a model of the replay learns from: the newest before it.
+const KNOWN_MAX: usize = 20_000;
 /// Fewer than these say nothing of a step.
 const REPLAYED_MIN: usize = 200;
 /// A model a month, for at most three years.
@@ -104,8 +106,10 @@ fn loss(outcome: &Outcome<'_>, offsets: &Levels) -> f64 {
 
 /// What was known at `origin` of observations that are in the order of their start.
 fn known_before(used: &[&Observation], origin: i64) -> Vec<Observation> {
-    let begun = used.iter().take_while(|o| o.start_ms < origin);
-    begun
+    let begun = used.get(..used.partition_point(|o| o.start_ms < origin)).unwrap_or_default();
+    let newest = begun.get(begun.len().saturating_sub(KNOWN_MAX)..).unwrap_or_default();
+    newest
+        .iter()
         .map(|&observation| {
             let mut then = observation.clone();
             let age = (origin - then.start_ms) as f64 / HOUR_MS;

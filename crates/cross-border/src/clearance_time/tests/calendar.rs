@@ -45,9 +45,15 @@ fn hours_of_an_office_are_learned_and_festivals_waited_out() {
     assert!(festival.quantiles[4] > 9.0 * 24.0, "{:?}", festival.quantiles);
     let saturday = forecast("2026-03-07T09:00:00+08:00");
     assert!(saturday.quantiles[0] > 47.0, "an ordinary Saturday is not worked: {:?}", saturday.quantiles);
-    // Stages follow one another through the calendar.
+    // Stages follow one another through the calendar, also through that of another office.
     let both = sum_quantiles(&[tuesday.clone(), tuesday.clone()]).unwrap();
     assert!(both.is_sorted() && both[4] > tuesday.quantiles[4] && both[4] < 3.0 * 24.0, "{both:?}");
+    let instant = vec![finished(&shanghai(), 3, 0.0); 500];
+    let instant =
+        Model::fit(STAGE, &instant, NOW).forecast_from(&shanghai(), NOW, at("2026-03-03T09:00:00+08:00"));
+    let apart = sum_quantiles(&[tuesday.clone(), instant.clone(), tuesday.clone()]).unwrap();
+    assert!(instant.opening.is_none() && instant.quantiles[8] < 1.0, "{:?}", instant.quantiles);
+    assert!(apart.iter().zip(both).all(|(a, b)| (a / b - 1.0).abs() < 0.25), "{apart:?} and {both:?}");
 }
 
 #[test]
