@@ -16,7 +16,8 @@ const STRENGTH: f64 = 20.0;
 /// Values that are kept of one level; further ones count with the level above.
 const VALUES_MAX: usize = 50_000;
 /// From broad to narrow.
-const LEVELS: [Factor; 4] = [Factor::Country, Factor::ImporterTier, Factor::Office, Factor::HsOffice];
+const LEVELS: [Factor; 5] =
+    [Factor::Country, Factor::ImporterTier, Factor::Office, Factor::HsChapter, Factor::HsOffice];
 
 /// What the records say of inspections.
 #[derive(Clone, Debug, Default)]

@@ -23,6 +23,9 @@ type LocalClient = ClearanceTimeServiceClient<
     >,
 >;
 
+/// Of the record `released("S-1", 20, 400)`.
+const DIGEST_OF_S_1: u64 = 0xba5e_6f29_56ba_7d55;
+
 struct Bench {
     cx: Context,
     clock: Arc<ManualClock>,
@@ -217,6 +220,32 @@ async fn bad_input_names_its_field() {
     assert_eq!(violations(&status)[0].0, "records[1].milestones.released_at");
     let again = bench.record(vec![released("S-1", 20, 5)]).await.unwrap();
     assert_eq!((again.recorded, again.duplicates), (0, 1));
+}
+
+/// A database of before inspections were recorded: its rows are read, and a record of it sent once more is known.
+#[tokio::test]
+async fn records_of_before_there_were_inspections_are_still_known() {
+    let mut bench = Bench::new().await;
+    let record = released("S-1", 20, 400);
+    bench.record(vec![record.clone()]).await.unwrap();
+    let pool = bench.cx.store.pool();
+    // FNV-1a over its texts and times, as it has always been.
+    let digest: i64 = sqlx::query_scalar("SELECT sent_digest FROM cross_border_clearance_records")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    assert_eq!(digest.cast_unsigned(), DIGEST_OF_S_1);
+    let column: Option<i64> = sqlx::query_scalar("SELECT inspected FROM cross_border_clearance_records")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    assert_eq!(column, None, "what an old row has after the migration");
+    let mut bench = bench.restarted().await;
+    assert_eq!(bench.record(vec![record.clone()]).await.unwrap().duplicates, 1);
+    // That it was inspected is news.
+    let mut inspected = record;
+    inspected.consignment.as_mut().unwrap().inspection = wire::CustomsInspection::Inspected.into();
+    assert_eq!(bench.record(vec![inspected]).await.unwrap().recorded, 1);
 }
 
 #[tokio::test]

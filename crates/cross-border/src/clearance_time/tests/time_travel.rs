@@ -111,7 +111,7 @@ fn drifting(seed: u64) -> Vec<Record> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(6))]
+    #![proptest_config(ProptestConfig::with_cases(4))]
 
     #[test]
     fn tracker_calendar_and_inspections_know_nothing_of_what_came_later(seed in any::<u64>(), day in 200..365i64) {
