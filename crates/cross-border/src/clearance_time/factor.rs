@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::Stage;
 use crate::{Country, TransportMode};
 
 /// What is known of a consignment before it is cleared; an empty text means not known.
@@ -29,6 +30,8 @@ pub struct Traits {
     pub product_group: String,
     /// Incoterm.
     pub incoterm: String,
+    /// Whether customs inspects the goods; `None` when it is not known, or not yet.
+    pub inspected: Option<bool>,
 }
 
 impl Traits {
@@ -47,6 +50,15 @@ impl Traits {
             supplier: String::new(),
             product_group: String::new(),
             incoterm: String::new(),
+            inspected: None,
+        }
+    }
+
+    /// The same before it is known whether it is inspected.
+    pub(super) fn before_inspection(&self) -> Cow<'_, Self> {
+        match self.inspected {
+            Some(_) => Cow::Owned(Self { inspected: None, ..self.clone() }),
+            None => Cow::Borrowed(self),
         }
     }
 }
@@ -75,6 +87,8 @@ pub enum Factor {
     ProductGroup,
     /// Incoterm.
     Incoterm,
+    /// Whether customs inspects: of the release alone.
+    Inspection,
     /// Where the goods come from: the site, or else the country.
     Origin,
     /// Office and mode.
@@ -88,7 +102,7 @@ pub enum Factor {
 impl Factor {
     /// All factors in the order in which the model fits them: broad before narrow, so that the narrow
     /// ones explain what the broad ones left.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Country,
         Self::Mode,
         Self::Office,
@@ -98,6 +112,7 @@ impl Factor {
         Self::Supplier,
         Self::ProductGroup,
         Self::Incoterm,
+        Self::Inspection,
         Self::Origin,
         Self::OfficeMode,
         Self::HsOffice,
@@ -125,10 +140,20 @@ impl Factor {
             Self::Supplier => "supplier",
             Self::ProductGroup => "product_group",
             Self::Incoterm => "incoterm",
+            Self::Inspection => "inspection",
             Self::Origin => "origin",
             Self::OfficeMode => "office_mode",
             Self::HsOffice => "hs_office",
             Self::Lane => "lane",
+        }
+    }
+
+    /// The same of a factor that this stage has; an inspection belongs to the release.
+    pub(super) fn level_of(self, stage: Stage, traits: &Traits) -> Option<Cow<'_, str>> {
+        if self == Self::Inspection && stage != Stage::DeclarationToRelease {
+            None
+        } else {
+            self.level(traits)
         }
     }
 
@@ -146,6 +171,9 @@ impl Factor {
             Self::Supplier => known(&traits.supplier).map(Into::into),
             Self::ProductGroup => known(&traits.product_group).map(Into::into),
             Self::Incoterm => known(&traits.incoterm).map(Into::into),
+            Self::Inspection => {
+                traits.inspected.map(|yes| if yes { "inspected" } else { "not inspected" }.into())
+            }
             Self::Origin => origin(traits).map(Into::into),
             Self::OfficeMode => joined(&[known(&traits.office)?, mode?]),
             Self::HsOffice => joined(&[traits.hs_code.get(..2)?, known(&traits.office)?]),

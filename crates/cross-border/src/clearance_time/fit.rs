@@ -3,9 +3,13 @@
 
 use std::collections::HashMap;
 
+use super::forecast::CASES_MIN;
+use super::inspection::Inspections;
 use super::model::{Effects, Level, Observation, TAU2_PRIOR, VARIANCE_MIN, weight_of_age};
+use super::offices::Offices;
 use super::priors;
 use super::shape::{Residual, Shape};
+use super::tracker::Tracker;
 use super::{Factor, Model, Stage, normal};
 
 /// Rounds of backfitting, each with one imputation.
@@ -22,15 +26,29 @@ const ABSENT: usize = usize::MAX;
 
 impl Model {
     /// Fits `stage` to `observations`, which were known at `as_of_ms`; those of other stages are left out.
-    /// Cost: observations × factors × 12.
+    /// Cost: observations × factors × 12, and the same for each month that the tracker replays.
     #[must_use]
     pub fn fit(stage: Stage, observations: &[Observation], as_of_ms: i64) -> Self {
         let mut model = Self::prior(stage, as_of_ms);
+        model.offices = Offices::learn(stage, observations, as_of_ms);
+        model = model.fit_effects(observations, as_of_ms);
+        let used: Vec<&Observation> = observations.iter().filter(|o| o.stage == stage).collect();
+        model.tracker = Tracker::replay(&model, &used);
+        model
+    }
+
+    /// The same for this model's stage and in the time of its offices, without a tracker.
+    pub(super) fn fit_effects(&self, observations: &[Observation], as_of_ms: i64) -> Self {
+        let stage = self.stage;
+        let mut model = Self { offices: self.offices.clone(), ..Self::prior(stage, as_of_ms) };
         let used: Vec<&Observation> =
             observations.iter().filter(|o| o.stage == stage && (o.finished || o.hours > 0.0)).collect();
         if !used.iter().any(|o| o.finished) {
             // With the unfinished alone there is nothing to set a scale by.
             return model;
+        }
+        if stage == Stage::DeclarationToRelease {
+            model.inspections = Inspections::count(used.iter().copied(), as_of_ms);
         }
         let mut fitter = Fitter::new(&model, &used);
         for _ in 0..SWEEPS {
@@ -79,7 +97,7 @@ impl Fitter {
         let cases = used
             .iter()
             .map(|o| {
-                let z = o.hours.max(0.0).ln_1p();
+                let z = o.z(&model.offices.time(&o.traits));
                 let weight = weight_of_age((model.fitted_at_ms - o.start_ms) as f64);
                 Case { z, filled: z, open: 0.0, center: model.mu, weight, finished: o.finished }
             })
@@ -181,6 +199,29 @@ impl Fitter {
         }
         let shapes = groups.into_iter().map(|group| Shape::kaplan_meier(group, &model.shape));
         model.country_shapes = countries.names.iter().cloned().zip(shapes).collect();
+        self.lane_shapes(model, &residual);
+    }
+
+    /// The shape of each lane's residuals, drawn to its country's.
+    fn lane_shapes(&self, model: &mut Model, residual: &impl Fn(&Case) -> Residual) {
+        let (countries, lanes) =
+            (self.columns.get(Factor::Country.index()), self.columns.get(Factor::Lane.index()));
+        let (Some(countries), Some(lanes)) = (countries, lanes) else { return };
+        let mut groups = vec![(ABSENT, Vec::new()); lanes.names.len()];
+        for ((case, &lane), &country) in self.cases.iter().zip(&lanes.of_case).zip(&countries.of_case) {
+            if let Some((of, group)) = groups.get_mut(lane) {
+                *of = country;
+                group.push(residual(case));
+            }
+        }
+        for ((country, group), lane) in groups.into_iter().zip(&lanes.names) {
+            let country = countries.names.get(country).and_then(|name| model.country_shapes.get(name));
+            let weight: f64 = group.iter().map(|residual| residual.weight).sum();
+            if let Some(country) = country.filter(|_| weight >= CASES_MIN) {
+                let shape = Shape::kaplan_meier(group, country);
+                model.lane_shapes.insert(lane.clone(), shape);
+            }
+        }
     }
 }
 
@@ -190,7 +231,7 @@ impl Column {
         let mut numbers: HashMap<Box<str>, usize> = HashMap::new();
         for observation in used {
             let traits = &observation.traits;
-            let number = factor.level(traits).map_or(ABSENT, |name| {
+            let number = factor.level_of(observation.stage, traits).map_or(ABSENT, |name| {
                 if let Some(&number) = numbers.get(name.as_ref()) {
                     return number;
                 }

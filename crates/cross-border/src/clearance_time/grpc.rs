@@ -1,5 +1,6 @@
 //! The adapter: the contract's messages to the core's words and back.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use oaas_capability::{CapabilityError, Context, Registration, Violation, invalid, validated};
@@ -7,20 +8,23 @@ use oaas_model::Clock;
 use oaas_proto::Validate as _;
 use oaas_proto::oaas::cross_border::v1 as wire;
 use oaas_store::StoreError;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Code, Request, Response, Status, Streaming};
 use wire::clearance_time_service_server::{ClearanceTimeService, ClearanceTimeServiceServer};
 
-use super::forecast::{Driver, Fallback};
-use super::service::{Answer, ClearanceTimes};
+use super::backtest::BacktestError;
+use super::reply;
+use super::service::{ClearanceTimes, Query};
 use super::store::Sent;
-use super::wire::timestamp;
-use super::{Forecast, METHOD, Milestones, Moment, PROBABILITIES, Record, RecordError, Stage, Traits};
+use super::{Milestones, Moment, Record, RecordError, Stage, Traits};
 use crate::{Country, TransportMode};
 
 const SERVICE: &str = "oaas.cross_border.v1.ClearanceTimeService";
 /// Records stored in one transaction.
 const BATCH_MAX: usize = 500;
-/// Records of one stream; more are sent in another.
+/// Months between refits of a backtest that doesn't say.
+const REFIT_MONTHS: u8 = 6;
+/// Records or requests of one stream; more are sent in another.
 const RECORDS_MAX: u64 = 1_000_000;
 /// Seconds of a `google.protobuf.Timestamp`: years 1 to 9999.
 const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
@@ -35,6 +39,11 @@ pub async fn registration(cx: &Context) -> Result<Registration, StoreError> {
     Ok(Registration::new(ClearanceTimeServiceServer::new(adapter)))
 }
 
+/// Answers of a batch, as they come.
+type Answers =
+    Pin<Box<dyn Stream<Item = Result<wire::BatchPredictClearanceTimeResponse, Status>> + Send + 'static>>;
+
+#[derive(Clone)]
 struct Adapter {
     times: Arc<ClearanceTimes>,
     clock: Arc<dyn Clock>,
@@ -47,20 +56,64 @@ impl ClearanceTimeService for Adapter {
         request: Request<wire::PredictClearanceTimeRequest>,
     ) -> Result<Response<wire::PredictClearanceTimeResponse>, Status> {
         let request = validated(request)?;
-        let now_ms = self.clock.now().unix_ms();
+        self.predicted(&request).await.map(Response::new).map_err(|wrong| invalid(&wrong))
+    }
+
+    type BatchPredictClearanceTimeStream = Answers;
+
+    async fn batch_predict_clearance_time(
+        &self,
+        request: Request<Streaming<wire::BatchPredictClearanceTimeRequest>>,
+    ) -> Result<Response<Answers>, Status> {
+        let this = self.clone();
+        let mut asked = 0;
+        let numbered = request.into_inner().map(move |message| {
+            asked += 1;
+            (asked - 1, message)
+        });
+        let answers = numbered.then(move |(number, message)| {
+            let this = this.clone();
+            async move { this.one_of_many(number, message?).await }
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn explain_clearance_time(
+        &self,
+        request: Request<wire::ExplainClearanceTimeRequest>,
+    ) -> Result<Response<wire::ExplainClearanceTimeResponse>, Status> {
+        let request = validated(request)?;
         let mut wrong = Vec::new();
+        let moments = self.moments(request.as_of.as_ref(), request.begins_at.as_ref(), &mut wrong);
         let traits = traits(request.consignment.as_ref(), "consignment", &mut wrong);
-        let stages = stages(&request.stages, &mut wrong);
-        let as_of = moment(request.as_of.as_ref(), "as_of", &mut wrong);
-        if as_of.is_some_and(|as_of| as_of > now_ms) {
-            wrong.push(Violation::new("as_of", "must not be in the future"));
+        let stage = stage(request.stage, &mut wrong);
+        let (Some(traits), Some(stage)) = (traits, stage) else { return Err(invalid(&wrong)) };
+        if !wrong.is_empty() {
+            return Err(invalid(&wrong));
         }
-        let Some(traits) = traits.filter(|_| wrong.is_empty()) else { return Err(invalid(&wrong)) };
-        let (as_of_ms, answer) = match as_of {
-            Some(as_of) => (as_of, self.times.predict_as_of(&traits, &stages, as_of).await),
-            None => (now_ms, self.times.predict(&traits, &stages, now_ms)),
+        let (as_of_ms, past, begins_ms) = moments;
+        let explained = self.times.explain(&traits, stage, as_of_ms, past, begins_ms).await;
+        let Some(explained) = explained else {
+            return Err(invalid(&[Violation::new("stage", "has no model")]));
         };
-        Ok(Response::new(response(as_of_ms, &answer)))
+        Ok(Response::new(reply::explanation(as_of_ms, &explained)))
+    }
+
+    async fn backtest_clearance_time(
+        &self,
+        request: Request<wire::BacktestClearanceTimeRequest>,
+    ) -> Result<Response<wire::BacktestClearanceTimeResponse>, Status> {
+        let request = validated(request)?;
+        let mut wrong = Vec::new();
+        let (as_of_ms, ..) = self.moments(request.as_of.as_ref(), None, &mut wrong);
+        let stage = stage(request.stage, &mut wrong);
+        let Some(stage) = stage.filter(|_| wrong.is_empty()) else { return Err(invalid(&wrong)) };
+        let months = match u8::try_from(request.refit_months) {
+            Ok(months @ 1..) => months,
+            _ => REFIT_MONTHS,
+        };
+        let (data, report) = self.times.backtest(stage, months, as_of_ms).await.map_err(too_short)?;
+        Ok(Response::new(reply::backtest(as_of_ms, data, &report)))
     }
 
     async fn record_clearance(
@@ -88,6 +141,64 @@ impl ClearanceTimeService for Adapter {
 }
 
 impl Adapter {
+    async fn predicted(
+        &self,
+        request: &wire::PredictClearanceTimeRequest,
+    ) -> Result<wire::PredictClearanceTimeResponse, Vec<Violation>> {
+        let mut wrong = Vec::new();
+        let traits = traits(request.consignment.as_ref(), "consignment", &mut wrong);
+        let stages = stages(&request.stages, &mut wrong);
+        let (as_of_ms, past, begins_ms) =
+            self.moments(request.as_of.as_ref(), request.begins_at.as_ref(), &mut wrong);
+        let Some(traits) = traits.filter(|_| wrong.is_empty()) else { return Err(wrong) };
+        let query = Query { traits: &traits, stages: &stages, begins_ms };
+        let answer = match past {
+            true => self.times.predict_as_of(&query, as_of_ms).await,
+            false => self.times.predict(&query, as_of_ms),
+        };
+        Ok(reply::prediction(as_of_ms, &answer))
+    }
+
+    async fn one_of_many(
+        &self,
+        number: u64,
+        message: wire::BatchPredictClearanceTimeRequest,
+    ) -> Result<wire::BatchPredictClearanceTimeResponse, Status> {
+        if number >= RECORDS_MAX {
+            return Err(too_many("requests"));
+        }
+        let at = |wrong: Vec<Violation>, inner: &str| {
+            let at = |v: Violation| {
+                Violation::new(format!("requests[{number}].{inner}{}", v.field), v.description)
+            };
+            invalid(&wrong.into_iter().map(at).collect::<Vec<_>>())
+        };
+        let wrong = message.violations();
+        if !wrong.is_empty() {
+            return Err(at(wrong, ""));
+        }
+        let request = message.request.unwrap_or_default();
+        let prediction = self.predicted(&request).await.map_err(|wrong| at(wrong, "request."))?;
+        Ok(wire::BatchPredictClearanceTimeResponse { id: message.id, prediction: Some(prediction) })
+    }
+
+    /// The moment whose knowledge is asked for, whether the request names it, and when the stage begins.
+    fn moments(
+        &self,
+        as_of: Option<&prost_types::Timestamp>,
+        begins_at: Option<&prost_types::Timestamp>,
+        wrong: &mut Vec<Violation>,
+    ) -> (i64, bool, i64) {
+        let now_ms = self.clock.now().unix_ms();
+        let as_of = moment(as_of, "as_of", wrong);
+        if as_of.is_some_and(|as_of| as_of > now_ms) {
+            wrong.push(Violation::new("as_of", "must not be in the future"));
+        }
+        let begins_at = moment(begins_at, "begins_at", wrong);
+        let as_of_ms = as_of.unwrap_or(now_ms);
+        (as_of_ms, as_of.is_some(), begins_at.unwrap_or(as_of_ms))
+    }
+
     /// The stream's next record; `None` at its end.
     async fn next(
         &self,
@@ -96,14 +207,7 @@ impl Adapter {
     ) -> Result<Option<Sent>, Status> {
         let Some(message) = stream.message().await? else { return Ok(None) };
         if received >= RECORDS_MAX {
-            return Err(CapabilityError {
-                code: Code::ResourceExhausted,
-                reason: "RECORDS_TOO_MANY",
-                service: SERVICE,
-                message: format!("a stream takes {RECORDS_MAX} records; send the rest in another"),
-                metadata: [("records_max".to_owned(), RECORDS_MAX.to_string())].into(),
-            }
-            .into());
+            return Err(too_many("records"));
         }
         sent(&message, self.clock.now().unix_ms()).map(Some).map_err(|wrong| {
             let at = |v: Violation| Violation::new(format!("records[{received}].{}", v.field), v.description);
@@ -130,6 +234,28 @@ impl Adapter {
         }
         Ok(())
     }
+}
+
+fn too_many(what: &str) -> Status {
+    CapabilityError {
+        code: Code::ResourceExhausted,
+        reason: "RECORDS_TOO_MANY",
+        service: SERVICE,
+        message: format!("a stream takes {RECORDS_MAX} {what}; send the rest in another"),
+        metadata: [("records_max".to_owned(), RECORDS_MAX.to_string())].into(),
+    }
+    .into()
+}
+
+fn too_short(error: BacktestError) -> Status {
+    CapabilityError {
+        code: Code::FailedPrecondition,
+        reason: "BACKTEST_TOO_SHORT",
+        service: SERVICE,
+        message: error.to_string(),
+        metadata: [].into(),
+    }
+    .into()
 }
 
 fn unavailable(error: StoreError) -> Status {
@@ -206,6 +332,11 @@ fn traits(
         supplier: consignment.supplier.clone(),
         product_group: consignment.product_group.clone(),
         incoterm: consignment.incoterm.clone(),
+        inspected: match consignment.inspection() {
+            wire::CustomsInspection::Unspecified => None,
+            wire::CustomsInspection::None => Some(false),
+            wire::CustomsInspection::Inspected => Some(true),
+        },
     })
 }
 
@@ -227,7 +358,7 @@ fn stages(asked: &[i32], wrong: &mut Vec<Violation>) -> Vec<Stage> {
     }
     let mut stages = Vec::with_capacity(Stage::ALL.len());
     for (i, &number) in asked.iter().enumerate() {
-        match Stage::ALL.into_iter().find(|&stage| stage_number(stage) == number) {
+        match Stage::ALL.into_iter().find(|&stage| reply::stage_number(stage) == number) {
             Some(stage) if stages.contains(&stage) => {
                 wrong.push(Violation::new(format!("stages[{i}]"), "is there already"));
             }
@@ -241,13 +372,12 @@ fn stages(asked: &[i32], wrong: &mut Vec<Violation>) -> Vec<Stage> {
     stages
 }
 
-fn stage_number(stage: Stage) -> i32 {
-    match stage {
-        Stage::ArrivalToDeclaration => wire::ClearanceStage::ArrivalToDeclaration as i32,
-        Stage::DeclarationToRelease => wire::ClearanceStage::DeclarationToRelease as i32,
-        Stage::ReleaseToGateOut => wire::ClearanceStage::ReleaseToGateOut as i32,
-        Stage::OrderToDelivery => wire::ClearanceStage::OrderToDelivery as i32,
+fn stage(number: i32, wrong: &mut Vec<Violation>) -> Option<Stage> {
+    let stage = Stage::ALL.into_iter().find(|&stage| reply::stage_number(stage) == number);
+    if stage.is_none() {
+        wrong.push(Violation::new("stage", format!("{number} is not a stage")));
     }
+    stage
 }
 
 fn milestones(wire: wire::Milestones, wrong: &mut Vec<Violation>) -> Milestones {
@@ -274,56 +404,4 @@ fn moment(at: Option<&prost_types::Timestamp>, field: &str, wrong: &mut Vec<Viol
         return None;
     }
     Some(at.seconds * 1000 + i64::from(at.nanos / 1_000_000))
-}
-
-fn response(as_of_ms: i64, answer: &Answer) -> wire::PredictClearanceTimeResponse {
-    let (fitted_ms, learned) = answer.fit;
-    let fitted = jiff::Timestamp::from_millisecond(fitted_ms).unwrap_or_default();
-    let (records, digest) = answer.data;
-    wire::PredictClearanceTimeResponse {
-        as_of: Some(timestamp(as_of_ms)),
-        model_version: format!("{METHOD}@{fitted}+{learned}"),
-        data_version: format!("{records}-{digest:016x}"),
-        stages: answer.stages.iter().map(stage).collect(),
-        total: answer.total.as_ref().map(quantiles).unwrap_or_default(),
-    }
-}
-
-fn stage(forecast: &Forecast) -> wire::StageForecast {
-    let evidence = &forecast.evidence;
-    let fallback = match evidence.fallback {
-        Fallback::Lane => wire::FallbackLevel::Lane,
-        Fallback::Country => wire::FallbackLevel::Country,
-        Fallback::CountryPrior => wire::FallbackLevel::CountryPrior,
-        Fallback::Global => wire::FallbackLevel::Global,
-    };
-    wire::StageForecast {
-        stage: stage_number(forecast.stage),
-        quantiles: quantiles(&forecast.quantiles),
-        fallback_level: fallback.into(),
-        n_effective: evidence.n_effective(),
-        n_lane: evidence.n_lane,
-        n_country: evidence.n_country,
-        n_stage: evidence.n_stage,
-        drivers: forecast.drivers.iter().map(driver).collect(),
-        prior_source: evidence.prior_source().unwrap_or_default().to_owned(),
-    }
-}
-
-fn driver(driver: &Driver) -> wire::Driver {
-    wire::Driver {
-        r#trait: driver.factor.name().to_owned(),
-        value: driver.value.clone(),
-        factor: driver.times,
-        n: driver.n,
-        shrunk: driver.shrunk,
-    }
-}
-
-fn quantiles(hours: &[f64; 9]) -> Vec<wire::QuantileHours> {
-    PROBABILITIES
-        .iter()
-        .zip(hours)
-        .map(|(&probability, &hours)| wire::QuantileHours { probability, hours })
-        .collect()
 }

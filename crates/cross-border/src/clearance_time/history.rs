@@ -278,6 +278,10 @@ impl Record {
             digest.eat(text.as_bytes());
             digest.eat(&[0xff]);
         }
+        // Records of before there was the trait keep their digest.
+        if let Some(inspected) = traits.inspected {
+            digest.eat(&[0xfe, u8::from(inspected)]);
+        }
         digest.eat(&self.known_at_ms.to_be_bytes());
         for at in self.milestones.0 {
             digest.eat(&at.unwrap_or(i64::MIN).to_be_bytes());

@@ -5,16 +5,25 @@
 //! Nothing here reads a clock, a network or a database.
 
 pub mod backtest;
+pub mod calendar;
 mod factor;
+mod file_error;
 mod fit;
 mod forecast;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod history;
+mod inspection;
 mod model;
 mod normal;
+mod offices;
+pub mod olist;
+pub mod plot;
 mod priors;
 mod priors_table;
+mod replay;
+#[cfg(feature = "grpc")]
+mod reply;
 pub mod scms;
 #[cfg(feature = "grpc")]
 mod service;
@@ -23,16 +32,21 @@ mod shape;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tracker;
 #[cfg(feature = "grpc")]
 mod wire;
+mod working_days;
 
 pub use factor::{Factor, Traits};
-pub use forecast::{Driver, Evidence, Fallback, Forecast, PROBABILITIES, sum_quantiles};
+pub use file_error::FileError;
+pub use forecast::{Driver, Evidence, Explanation, Fallback, Forecast, PROBABILITIES, sum_quantiles};
 #[cfg(feature = "grpc")]
 pub use grpc::registration;
 pub use history::{Added, History, Milestones, Moment, Record, RecordError};
+pub use inspection::Inspection;
 pub use model::{METHOD, Model, Observation};
 pub use priors::{COUNTRY_PRIOR_SOURCE, GLOBAL_PRIOR_SOURCE};
+pub use tracker::Tracked;
 
 /// Milliseconds in an hour.
 const HOUR_MS: f64 = 3_600_000.0;

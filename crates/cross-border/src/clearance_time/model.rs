@@ -8,12 +8,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::inspection::Inspections;
+use super::offices::{OfficeTime, Offices};
 use super::priors::{self, StagePrior};
 use super::shape::Shape;
-use super::{Factor, Stage, Traits};
+use super::tracker::{Outcome, Tracked, Tracker};
+use super::{Factor, HOUR_MS, Stage, Traits};
 
 /// Name of the method in answers; another number when answers to the same records change.
-pub const METHOD: &str = "additive-1";
+pub const METHOD: &str = "additive-2";
 /// After this long a case weighs half.
 const HALF_LIFE_MS: f64 = 365.0 * 24.0 * 3_600_000.0;
 /// Different values of one factor that a model keeps; further ones count as unseen.
@@ -36,6 +39,15 @@ pub struct Observation {
     pub traits: Arc<Traits>,
 }
 
+impl Observation {
+    /// log(1 + hours) in the office's time.
+    pub(super) fn z(&self, time: &OfficeTime) -> f64 {
+        let end_ms = self.start_ms.saturating_add((self.hours * HOUR_MS) as i64);
+        let hours = if time.opening().is_some() { time.hours(self.start_ms, end_ms) } else { self.hours };
+        hours.max(0.0).ln_1p()
+    }
+}
+
 /// What is believed of one stage.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -50,9 +62,14 @@ pub struct Model {
     pub(super) weight: f64,
     /// By [`Factor::index`].
     pub(super) factors: Vec<Effects>,
-    /// Of all residuals, and of each country's.
+    /// Of all residuals, of each country's and of each lane's that has enough.
     pub(super) shape: Shape,
     pub(super) country_shapes: HashMap<Box<str>, Shape>,
+    pub(super) lane_shapes: HashMap<Box<str>, Shape>,
+    pub(super) tracker: Tracker,
+    pub(super) offices: Offices,
+    /// Of the release alone.
+    pub(super) inspections: Inspections,
 }
 
 /// The effects of one factor's levels.
@@ -104,6 +121,10 @@ impl Model {
                 .collect(),
             shape: Shape::normal(prior.sigma2.sqrt()),
             country_shapes: HashMap::new(),
+            lane_shapes: HashMap::new(),
+            tracker: Tracker::new(0.0, as_of_ms),
+            offices: Offices::default(),
+            inspections: Inspections::default(),
         }
     }
 
@@ -113,11 +134,12 @@ impl Model {
         if !observation.finished || observation.stage != self.stage {
             return;
         }
+        self.track(observation, now_ms);
         let traits = &observation.traits;
         let weight = self.case_weight(observation.start_ms);
-        let mut rest = observation.hours.max(0.0).ln_1p() - self.center(traits, now_ms);
+        let mut rest = observation.z(&self.offices.time(traits)) - self.center(traits, now_ms);
         for factor in Factor::ALL {
-            let Some(name) = factor.level(traits) else { continue };
+            let Some(name) = factor.level_of(self.stage, traits) else { continue };
             let before = self.effect(factor, &name, traits, now_ms).value;
             let Some(effects) = self.factors.get_mut(factor.index()) else { continue };
             if effects.levels.len() >= LEVELS_MAX && !effects.levels.contains_key(name.as_ref()) {
@@ -128,8 +150,41 @@ impl Model {
             level.weight += weight;
             rest -= self.effect(factor, &name, traits, now_ms).value - before;
         }
+        if self.stage == Stage::DeclarationToRelease {
+            self.inspections.add(traits, weight);
+        }
         self.weight += weight;
         self.learned += 1;
+    }
+
+    /// Lets the tracker see at `now_ms` what became of a finished observation. [`Model::learn`] does it too.
+    pub fn track(&mut self, observation: &Observation, now_ms: i64) {
+        if !observation.finished || observation.stage != self.stage {
+            return;
+        }
+        let quantiles = self.log_quantiles(&observation.traits, now_ms);
+        let time = self.offices.time(&observation.traits);
+        let lane = Factor::Lane.level(&observation.traits);
+        self.tracker.observe(&Outcome {
+            lane: lane.as_deref(),
+            start_ms: observation.start_ms,
+            quantiles: &quantiles,
+            z: observation.z(&time),
+            finished: true,
+            time: &time,
+        });
+        self.tracker.advance(now_ms);
+    }
+
+    /// How the tracker stands.
+    #[must_use]
+    pub fn tracked(&self) -> Tracked {
+        self.tracker.state()
+    }
+
+    /// Takes what the tracker was told before and is due at `now_ms`.
+    pub fn advance(&mut self, now_ms: i64) {
+        self.tracker.advance(now_ms);
     }
 
     /// The middle of the log times of such consignments.
@@ -144,7 +199,7 @@ impl Model {
         now_ms: i64,
     ) -> impl Iterator<Item = (Factor, std::borrow::Cow<'a, str>, Effect)> + 'a {
         Factor::ALL.into_iter().filter_map(move |factor| {
-            let name = factor.level(traits)?;
+            let name = factor.level_of(self.stage, traits)?;
             let effect = self.effect(factor, &name, traits, now_ms);
             Some((factor, name, effect))
         })

@@ -10,62 +10,19 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use thiserror::Error;
 
 use super::backtest::Case;
+use super::file_error::{FileError, LINES_MAX};
 use super::{Milestones, Moment, Record, Traits};
 use crate::{Country, TransportMode};
 
-/// Lines that a file may have.
-const LINES_MAX: usize = 5_000_000;
 /// Longest text that the contract takes for a site or a supplier, bytes.
-const NAME_BYTES_MAX: usize = 120;
+pub(super) const NAME_BYTES_MAX: usize = 120;
 /// What stands in a date's place when it was not written down, when there was none, or never will be.
 const NO_DATE: [&str; 3] = ["Date Not Captured", "Pre-PQ Process", ""];
 const FROM_STOCK: &str = "N/A - From RDC";
 /// Two-digit years from here on are of the last century (POSIX `%y`).
 const CENTURY_PIVOT: i16 = 69;
-
-/// What is wrong with a file.
-#[derive(Debug, Error)]
-pub enum ScmsError {
-    /// It can't be read as CSV.
-    #[error("{file}: {source}")]
-    Csv {
-        /// File.
-        file: String,
-        /// Why, with the line.
-        source: csv::Error,
-    },
-    /// A column is missing.
-    #[error("{file}:1: column {column:?} is missing from the header")]
-    Column {
-        /// File.
-        file: String,
-        /// The column's name.
-        column: &'static str,
-    },
-    /// A field is not as it must be.
-    #[error("{file}:{line}:{column}: {name}: {problem}")]
-    Field {
-        /// File.
-        file: String,
-        /// Line, from 1.
-        line: u64,
-        /// Number of the field in its line, from 1.
-        column: usize,
-        /// The column's name.
-        name: &'static str,
-        /// What was found and what was expected.
-        problem: String,
-    },
-    /// Too many lines.
-    #[error("{file}: more than {LINES_MAX} lines")]
-    TooLong {
-        /// File.
-        file: String,
-    },
-}
 
 /// A file's shipments, and what was left out of it.
 #[derive(Clone, Debug, Default)]
@@ -151,15 +108,15 @@ impl Import {
 ///
 /// # Errors
 /// With file, line and column, when a column is missing or a field is not as it must be.
-pub fn read(input: impl Read, file: &str) -> Result<Import, ScmsError> {
+pub fn read(input: impl Read, file: &str) -> Result<Import, FileError> {
     let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(input);
-    let broken = |source| ScmsError::Csv { file: file.to_owned(), source };
+    let broken = |source| FileError::Csv { file: file.to_owned(), source };
     let columns = Columns::find(reader.headers().map_err(broken)?, file)?;
     let mut import = Import::default();
     let mut seen = HashSet::new();
     for (count, row) in reader.records().enumerate() {
         if count >= LINES_MAX {
-            return Err(ScmsError::TooLong { file: file.to_owned() });
+            return Err(FileError::TooLong { file: file.to_owned() });
         }
         let row = row.map_err(broken)?;
         let line = Line { file, columns: &columns, row: &row };
@@ -209,13 +166,13 @@ impl Column {
 struct Columns([usize; 10]);
 
 impl Columns {
-    fn find(header: &csv::StringRecord, file: &str) -> Result<Self, ScmsError> {
+    fn find(header: &csv::StringRecord, file: &str) -> Result<Self, FileError> {
         let mut places = [0; 10];
         for (place, (_, column)) in places.iter_mut().zip(Column::ALL) {
             *place = header
                 .iter()
                 .position(|name| name.trim_start_matches('\u{feff}').trim() == column)
-                .ok_or(ScmsError::Column { file: file.to_owned(), column })?;
+                .ok_or(FileError::Column { file: file.to_owned(), column })?;
         }
         Ok(Self(places))
     }
@@ -232,7 +189,7 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn shipment(&self, skipped: &mut Skipped) -> Result<Option<Shipment>, ScmsError> {
+    fn shipment(&self, skipped: &mut Skipped) -> Result<Option<Shipment>, FileError> {
         if self.get(Column::Ordered) == FROM_STOCK {
             skipped.from_stock += 1;
             return Ok(None);
@@ -259,7 +216,7 @@ impl Line<'_> {
         Ok(None)
     }
 
-    fn traits(&self) -> Result<Traits, ScmsError> {
+    fn traits(&self) -> Result<Traits, FileError> {
         let incoterm = self.get(Column::Incoterm);
         let is_term = incoterm.len() == 3 && incoterm.bytes().all(|b| b.is_ascii_uppercase());
         Ok(Traits {
@@ -272,14 +229,14 @@ impl Line<'_> {
         })
     }
 
-    fn country(&self) -> Result<Country, ScmsError> {
+    fn country(&self) -> Result<Country, FileError> {
         let name = self.text(Column::Country)?;
         let code = COUNTRIES.iter().find(|(known, _)| *known == name).map(|&(_, code)| code);
         code.and_then(|code| Country::parse(code).ok())
             .ok_or_else(|| self.wrong(Column::Country, format!("{name:?} is not a country of the programme")))
     }
 
-    fn mode(&self) -> Result<Option<TransportMode>, ScmsError> {
+    fn mode(&self) -> Result<Option<TransportMode>, FileError> {
         match self.get(Column::Mode) {
             "Air" => Ok(Some(TransportMode::Air)),
             "Air Charter" => Ok(Some(TransportMode::AirCharter)),
@@ -292,7 +249,7 @@ impl Line<'_> {
     }
 
     /// Midnight UTC of a date in one of the file's two forms, 8/13/06 (or 8/13/2006) and 13-Aug-06.
-    fn date(&self, column: Column) -> Result<Option<i64>, ScmsError> {
+    fn date(&self, column: Column) -> Result<Option<i64>, FileError> {
         let text = self.get(column);
         if NO_DATE.contains(&text) {
             return Ok(None);
@@ -305,12 +262,12 @@ impl Line<'_> {
         })
     }
 
-    fn text(&self, column: Column) -> Result<&str, ScmsError> {
+    fn text(&self, column: Column) -> Result<&str, FileError> {
         let text = self.get(column);
         if text.is_empty() { Err(self.wrong(column, "is empty".to_owned())) } else { Ok(text) }
     }
 
-    fn name(&self, column: Column) -> Result<&str, ScmsError> {
+    fn name(&self, column: Column) -> Result<&str, FileError> {
         let text = self.get(column);
         if text.len() > NAME_BYTES_MAX {
             let problem = format!("is {} bytes long, more than {NAME_BYTES_MAX}", text.len());
@@ -323,8 +280,8 @@ impl Line<'_> {
         self.row.get(self.columns.place(column)).unwrap_or_default().trim()
     }
 
-    fn wrong(&self, column: Column, problem: String) -> ScmsError {
-        ScmsError::Field {
+    fn wrong(&self, column: Column, problem: String) -> FileError {
+        FileError::Field {
             file: self.file.to_owned(),
             line: self.row.position().map_or(0, csv::Position::line),
             column: self.columns.place(column) + 1,

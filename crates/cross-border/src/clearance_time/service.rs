@@ -6,12 +6,17 @@ use std::sync::Arc;
 use oaas_store::{Store, StoreError};
 use parking_lot::RwLock;
 
+use super::backtest::{self, BacktestError, Case, Report};
 use super::store::{Inserted, Records, Sent};
-use super::{Forecast, History, Model, Observation, Stage, Traits, sum_quantiles};
+use super::{Explanation, Forecast, HOUR_MS, History, Model, Observation, Stage, Traits, sum_quantiles};
 
-/// A refit is due after this many new records, and after this share of all (one in twenty).
-const REFIT_RECORDS_MIN: usize = 100;
+/// A refit is due after this many new records, and after this share of all (one in twenty): what is learned
+/// in between leaves what older cases say of the factors as it was.
+const REFIT_RECORDS_MIN: usize = 10;
 const REFIT_SHARE: usize = 20;
+/// Cases of a backtest: the newest; of so many, with a replay for each of a hundred refits, it takes some
+/// thirty seconds of one core.
+const BACKTEST_CASES_MAX: usize = 5_000;
 /// Fits as of moments in the past that are kept for the next question about the same moment.
 const PAST_FITS_MAX: usize = 8;
 
@@ -24,6 +29,8 @@ pub(super) struct ClearanceTimes {
     refit: tokio::sync::Mutex<()>,
     /// Also held while a moment of the past is fitted: such questions take turns.
     past: tokio::sync::Mutex<VecDeque<Past>>,
+    /// Held while a backtest goes on, so that there is one at a time.
+    backtests: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What is known now.
@@ -57,6 +64,23 @@ pub(super) struct Answer {
     pub data: (usize, u64),
 }
 
+/// A question for a forecast.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Query<'a> {
+    pub traits: &'a Traits,
+    pub stages: &'a [Stage],
+    /// When the first stage begins, Unix milliseconds.
+    pub begins_ms: i64,
+}
+
+/// A forecast taken apart, with its fit and data as in [`Answer`].
+#[derive(Debug)]
+pub(super) struct Explained {
+    pub explanation: Explanation,
+    pub fit: (i64, u64),
+    pub data: (usize, u64),
+}
+
 /// What became of a batch of records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Taken {
@@ -80,22 +104,68 @@ impl ClearanceTimes {
             learned: RwLock::new(learned),
             refit: tokio::sync::Mutex::default(),
             past: tokio::sync::Mutex::default(),
+            backtests: Arc::default(),
         }))
     }
 
     /// Forecasts from all that is known now.
-    pub(super) fn predict(&self, traits: &Traits, stages: &[Stage], now_ms: i64) -> Answer {
+    pub(super) fn predict(&self, query: &Query<'_>, now_ms: i64) -> Answer {
         let learned = self.learned.read();
-        answer(&learned.models, learned.history.version(), traits, stages, now_ms)
+        answer(&learned.models, learned.history.version(), query, now_ms)
     }
 
     /// Forecasts from what was known at `as_of_ms`.
-    pub(super) async fn predict_as_of(
+    pub(super) async fn predict_as_of(self: &Arc<Self>, query: &Query<'_>, as_of_ms: i64) -> Answer {
+        let past = self.past(as_of_ms).await;
+        answer(&past.models, past.data, query, as_of_ms)
+    }
+
+    /// Takes the forecast of one stage apart; `past` says whether `as_of_ms` is a moment of the past.
+    pub(super) async fn explain(
         self: &Arc<Self>,
         traits: &Traits,
-        stages: &[Stage],
+        stage: Stage,
         as_of_ms: i64,
-    ) -> Answer {
+        past: bool,
+        begins_ms: i64,
+    ) -> Option<Explained> {
+        let explain = |models: &[Model], data| {
+            let explanation = models.get(stage.index())?.explain(traits, as_of_ms, begins_ms);
+            Some(Explained { explanation, fit: fit_of(models), data })
+        };
+        if past {
+            let past = self.past(as_of_ms).await;
+            return explain(&past.models, past.data);
+        }
+        let learned = self.learned.read();
+        explain(&learned.models, learned.history.version())
+    }
+
+    /// How good the forecasts of `stage` would have been on what was known at `as_of_ms`. One at a time.
+    pub(super) async fn backtest(
+        self: &Arc<Self>,
+        stage: Stage,
+        months: u8,
+        as_of_ms: i64,
+    ) -> Result<((usize, u64), Report), BacktestError> {
+        let turn = Arc::clone(&self.backtests).lock_owned().await;
+        let (data, cases) = {
+            let learned = self.learned.read();
+            let known = learned.history.observations(stage, as_of_ms);
+            (learned.history.version_at(as_of_ms), cases(known))
+        };
+        let count = cases.len();
+        let scored = tokio::task::spawn_blocking(move || {
+            // Held to the end, also when the caller has gone.
+            let _turn = turn;
+            backtest::run(stage, &cases, months)
+        });
+        let scored = scored.await;
+        Ok((data, scored.unwrap_or(Err(BacktestError::TooShort { cases: count, days: 0 }))?))
+    }
+
+    /// The models of a moment of the past.
+    async fn past(self: &Arc<Self>, as_of_ms: i64) -> Past {
         let mut fits = self.past.lock().await;
         let taken_from = self.learned.read().history.version();
         fits.retain(|past| past.taken_from == taken_from);
@@ -112,7 +182,7 @@ impl ClearanceTimes {
             }
         };
         drop(fits);
-        answer(&past.models, past.data, traits, stages, as_of_ms)
+        past
     }
 
     /// Stores a batch, and learns what is new in it.
@@ -199,16 +269,33 @@ fn fit(observations: &[Vec<Observation>], as_of_ms: i64) -> Vec<Model> {
     Stage::ALL.iter().zip(observations).map(|(&stage, known)| Model::fit(stage, known, as_of_ms)).collect()
 }
 
-fn answer(models: &[Model], data: (usize, u64), traits: &Traits, stages: &[Stage], now_ms: i64) -> Answer {
+/// The newest finished ones as cases of a backtest.
+fn cases(mut known: Vec<Observation>) -> Vec<Case> {
+    known.retain(|observation| observation.finished);
+    known.sort_by_key(|observation| std::cmp::Reverse(observation.start_ms));
+    known.truncate(BACKTEST_CASES_MAX);
+    let case = |observation: Observation| Case {
+        start_ms: observation.start_ms,
+        end_ms: observation.start_ms + (observation.hours * HOUR_MS).round() as i64,
+        traits: observation.traits,
+    };
+    known.into_iter().map(case).collect()
+}
+
+/// When the models were fitted, and the stages learned since.
+fn fit_of(models: &[Model]) -> (i64, u64) {
+    models.iter().map(Model::version).fold((0, 0), |(_, learned), (_, at, more)| (at, learned + more))
+}
+
+fn answer(models: &[Model], data: (usize, u64), query: &Query<'_>, now_ms: i64) -> Answer {
+    let Query { traits, stages, begins_ms } = *query;
     let forecasts: Vec<Forecast> = stages
         .iter()
         .filter_map(|stage| models.get(stage.index()))
-        .map(|model| model.forecast(traits, now_ms))
+        .map(|model| model.forecast_from(traits, now_ms, begins_ms))
         .collect();
     // The whole way holds the stages of customs: it can't be added to them.
     let apart = !stages.contains(&Stage::OrderToDelivery);
     let total = apart.then(|| sum_quantiles(&forecasts)).flatten();
-    let versions = models.iter().map(Model::version);
-    let fit = versions.fold((0, 0), |(_, learned), (_, at, more)| (at, learned + more));
-    Answer { stages: forecasts, total, fit, data }
+    Answer { stages: forecasts, total, fit: fit_of(models), data }
 }

@@ -4,6 +4,8 @@ use super::normal;
 
 /// Quantiles kept: 0.01 to 0.99.
 const POINTS: usize = 99;
+/// Halvings of a search: a range of 20 to the third decimal.
+const HALVINGS: usize = 16;
 /// Weight of the prior shape, in cases.
 const PRIOR_CASES: f64 = 30.0;
 
@@ -54,6 +56,37 @@ impl Shape {
             *value = highest;
         }
         shape
+    }
+
+    /// The quantile function of a distribution between two values, by halving.
+    pub(super) fn from_distribution(below: impl Fn(f64) -> f64, low: f64, high: f64) -> Self {
+        let mut points = Vec::with_capacity(POINTS);
+        let mut from = low;
+        for i in 1..=POINTS {
+            let (mut a, mut b) = (from, high);
+            for _ in 0..HALVINGS {
+                let middle = 0.5 * (a + b);
+                if below(middle) < probability(i) { a = middle } else { b = middle }
+            }
+            points.push(b);
+            from = a;
+        }
+        Self(points)
+    }
+
+    /// The share of cases that don't exceed `value`: what [`Shape::quantile`] inverts.
+    pub(super) fn probability(&self, value: f64) -> f64 {
+        let next = self.0.partition_point(|point| *point <= value);
+        let (Some(last), Some(first)) = (self.0.last(), self.0.first()) else { return 0.0 };
+        if value < *first {
+            return 0.0;
+        }
+        if value >= *last {
+            return 1.0;
+        }
+        let at = |i: usize| self.0.get(i).copied().unwrap_or_default();
+        let (low, high) = (at(next - 1), at(next));
+        probability(next) + (value - low) / (high - low) / (POINTS + 1) as f64
     }
 
     /// The residual that `probability` of cases don't exceed, between the points by straight lines.

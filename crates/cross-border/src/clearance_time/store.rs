@@ -12,7 +12,8 @@ use super::{History, Milestones, Record, Traits};
 use crate::{Country, TransportMode};
 
 const OWNER: &str = "cross_border_clearance_time";
-const MIGRATIONS: &[&str] = &["CREATE TABLE cross_border_clearance_records (
+const MIGRATIONS: &[&str] = &[
+    "CREATE TABLE cross_border_clearance_records (
     seq INTEGER PRIMARY KEY,
     shipment_id TEXT NOT NULL,
     sent_digest INTEGER NOT NULL,
@@ -36,7 +37,9 @@ const MIGRATIONS: &[&str] = &["CREATE TABLE cross_border_clearance_records (
     gated_out_ms INTEGER,
     delivered_ms INTEGER,
     UNIQUE (shipment_id, sent_digest)
-) STRICT"];
+) STRICT",
+    "ALTER TABLE cross_border_clearance_records ADD COLUMN inspected INTEGER",
+];
 
 /// A record on its way into the table.
 #[derive(Clone, Debug)]
@@ -107,9 +110,10 @@ async fn insert(tx: &mut Transaction<'_, Sqlite>, sent: &Sent, now_ms: i64) -> R
         "INSERT INTO cross_border_clearance_records (shipment_id, sent_digest, known_at_ms, received_at_ms,
             destination, origin, origin_site, office, mode, hs_code, regime, importer_tier, supplier,
             product_group, incoterm, ordered_ms, arrived_ms, declared_ms, released_ms, gated_out_ms,
-            delivered_ms)
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21
-         WHERE (SELECT count(*) FROM cross_border_clearance_records WHERE shipment_id = $1) < $22
+            delivered_ms, inspected)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+            $22
+         WHERE (SELECT count(*) FROM cross_border_clearance_records WHERE shipment_id = $1) < $23
          ON CONFLICT DO NOTHING",
     )
     .bind(shipment_id)
@@ -133,6 +137,7 @@ async fn insert(tx: &mut Transaction<'_, Sqlite>, sent: &Sent, now_ms: i64) -> R
     .bind(released)
     .bind(gated_out)
     .bind(delivered)
+    .bind(traits.inspected)
     .bind(i64::try_from(RECORDS_PER_SHIPMENT_MAX).unwrap_or(i64::MAX))
     .execute(&mut **tx)
     .await?;
@@ -166,6 +171,7 @@ fn record(row: &SqliteRow) -> Result<Option<Record>, sqlx::Error> {
         supplier: row.try_get("supplier")?,
         product_group: row.try_get("product_group")?,
         incoterm: row.try_get("incoterm")?,
+        inspected: row.try_get("inspected")?,
     };
     let milestones = Milestones([
         row.try_get("ordered_ms")?,

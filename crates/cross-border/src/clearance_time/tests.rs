@@ -1,8 +1,10 @@
 //! Behaviour of the capability: pooling, time travel, censoring, the reader, the adapter, the gate.
 
+mod calendar;
 mod files;
 #[cfg(feature = "grpc")]
 mod grpc;
+mod inspections;
 mod learning;
 mod real_data;
 mod time_travel;

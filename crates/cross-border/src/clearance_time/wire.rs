@@ -38,6 +38,12 @@ impl From<&Traits> for wire::Consignment {
             supplier: traits.supplier.clone(),
             product_group: traits.product_group.clone(),
             incoterm: traits.incoterm.clone(),
+            inspection: match traits.inspected {
+                None => wire::CustomsInspection::Unspecified,
+                Some(false) => wire::CustomsInspection::None,
+                Some(true) => wire::CustomsInspection::Inspected,
+            }
+            .into(),
         }
     }
 }

@@ -4,12 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clearance_time::backtest::{self, BacktestError, Case, Method};
-use crate::clearance_time::{Moment, scms};
+use crate::clearance_time::{FileError, Moment, olist, plot, scms};
 
 const HEADER: &str = "ASN/DN #,Country,Shipment Mode,Vendor INCO Term,PO Sent to Vendor Date,\
     Delivered to Client Date,Delivery Recorded Date,Sub Classification,Vendor,Manufacturing Site";
 
-fn read(lines: &[&str]) -> Result<scms::Import, scms::ScmsError> {
+fn read(lines: &[&str]) -> Result<scms::Import, FileError> {
     let text = format!("\u{feff}{HEADER}\n{}\n", lines.join("\n"));
     scms::read(text.as_bytes(), "h.csv")
 }
@@ -68,6 +68,27 @@ fn errors_say_where() {
     assert!(short.starts_with("h.csv: ") && short.contains("line: 3"), "{short}");
 }
 
+const ORDERS: &str = "order_id,carrier,delivered,customer_state,seller_state,seller_id,category";
+
+#[test]
+fn orders_of_a_marketplace_are_timed_from_the_hand_over_to_the_delivery() {
+    assert!(olist::is_header(ORDERS) && !olist::is_header(HEADER));
+    let text = format!(
+        "{ORDERS}\no1,2017-10-04 19:55:00,2017-10-10 21:25:13,SP,RJ,s1,toys\no2,2017-10-04 19:55:00,,SP,RJ,s1,toys\n\
+         o3,2017-10-04 19:55:00,2017-10-03 21:25:13,SP,RJ,s1,toys\n"
+    );
+    let import = olist::read(text.as_bytes(), "o.csv").unwrap();
+    assert_eq!((import.undated, import.reversed), (1, 1));
+    let [case] = import.cases.as_slice() else { panic!("{:?}", import.cases) };
+    assert_eq!(case.end_ms - case.start_ms, 6 * DAY + HOUR + (30 * 60 + 13) * 1000);
+    assert_eq!((case.traits.origin_site.as_str(), case.traits.office.as_str()), ("RJ", "SP"));
+    let wrong = format!("{ORDERS}\no1,yesterday,2017-10-10 21:25:13,SP,RJ,s1,toys\n");
+    assert_eq!(
+        olist::read(wrong.as_bytes(), "o.csv").unwrap_err().to_string(),
+        "o.csv:2:2: carrier: \"yesterday\" is not a time such as 2017-10-02 10:56:33"
+    );
+}
+
 /// Two lanes over four years, a case a day each: ten days by air and a hundred by sea, give or take.
 fn two_lanes() -> Vec<Case> {
     let lanes =
@@ -98,6 +119,26 @@ fn a_backtest_tells_a_method_that_knows_the_lane_from_one_that_does_not() {
     assert!((model.coverage - 0.8).abs() < 0.07 && model.lanes.0 == 2, "{model:?}");
     assert_eq!(model.crps_days, 2.0 * model.pinball_days);
     assert!((report.mean_days - 82.5).abs() < 2.0, "{}", report.mean_days);
+}
+
+#[test]
+fn the_picture_has_a_mark_for_every_figure() {
+    let report = backtest::run(Stage::OrderToDelivery, &two_lanes(), 6).unwrap();
+    for score in &report.scores {
+        assert_eq!(score.widths_days[0], score.width_days);
+        assert!(score.widths_days.is_sorted_by(|a, b| a >= b) && score.held.is_sorted(), "{score:?}");
+    }
+    for lang in [oaas_model::Lang::En, oaas_model::Lang::Zh] {
+        let svg = plot::svg(&report, lang);
+        // Nine quantiles, four bands and two ends of the legend's line.
+        assert_eq!(svg.matches("<circle").count(), 9 + 4 + 2);
+        for method in Method::ALL {
+            assert!(svg.contains(method.name(lang)), "{svg}");
+        }
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        let opened = svg.matches('<').count() - svg.matches("</").count();
+        assert_eq!(opened, svg.matches("</").count() + svg.matches("/>").count(), "tags are closed");
+    }
 }
 
 #[test]

@@ -23,6 +23,9 @@ type LocalClient = ClearanceTimeServiceClient<
     >,
 >;
 
+/// Of the record `released("S-1", 20, 400)`.
+const DIGEST_OF_S_1: u64 = 0xba5e_6f29_56ba_7d55;
+
 struct Bench {
     cx: Context,
     clock: Arc<ManualClock>,
@@ -91,6 +94,7 @@ fn ask(as_of: Option<i64>) -> wire::PredictClearanceTimeRequest {
         consignment: Some(consignment()),
         stages: vec![ClearanceStage::DeclarationToRelease.into()],
         as_of: as_of.map(at),
+        begins_at: None,
     }
 }
 
@@ -128,7 +132,7 @@ async fn an_empty_database_answers_with_the_country_prior() {
     let all = wire::PredictClearanceTimeRequest { stages: Vec::new(), ..ask(None) };
     let answer = bench.predict(all).await.unwrap();
     assert_eq!(answer.as_of, Some(at(NOW)));
-    assert_eq!(answer.model_version, "additive-1@2026-01-01T00:00:00Z+0");
+    assert_eq!(answer.model_version, "additive-2@2026-01-01T00:00:00Z+0");
     assert_eq!(answer.data_version, "0-0000000000000000");
     assert_eq!(answer.stages.len(), 3);
     let release = &answer.stages[1];
@@ -218,6 +222,32 @@ async fn bad_input_names_its_field() {
     assert_eq!((again.recorded, again.duplicates), (0, 1));
 }
 
+/// A database of before inspections were recorded: its rows are read, and a record of it sent once more is known.
+#[tokio::test]
+async fn records_of_before_there_were_inspections_are_still_known() {
+    let mut bench = Bench::new().await;
+    let record = released("S-1", 20, 400);
+    bench.record(vec![record.clone()]).await.unwrap();
+    let pool = bench.cx.store.pool();
+    // FNV-1a over its texts and times, as it has always been.
+    let digest: i64 = sqlx::query_scalar("SELECT sent_digest FROM cross_border_clearance_records")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    assert_eq!(digest.cast_unsigned(), DIGEST_OF_S_1);
+    let column: Option<i64> = sqlx::query_scalar("SELECT inspected FROM cross_border_clearance_records")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    assert_eq!(column, None, "what an old row has after the migration");
+    let mut bench = bench.restarted().await;
+    assert_eq!(bench.record(vec![record.clone()]).await.unwrap().duplicates, 1);
+    // That it was inspected is news.
+    let mut inspected = record;
+    inspected.consignment.as_mut().unwrap().inspection = wire::CustomsInspection::Inspected.into();
+    assert_eq!(bench.record(vec![inspected]).await.unwrap().recorded, 1);
+}
+
 #[tokio::test]
 async fn a_shipment_takes_a_limited_number_of_records() {
     let mut bench = Bench::new().await;
@@ -230,4 +260,150 @@ async fn a_shipment_takes_a_limited_number_of_records() {
         violations(&status),
         [("records[32].shipment_id".to_owned(), "shipment \"S\" has 32 records already".to_owned())]
     );
+}
+
+#[tokio::test]
+async fn a_batch_answers_each_request_in_its_order() {
+    let mut bench = Bench::new().await;
+    bench.record((0..20).map(|i| released(&format!("E-{i}"), 90, 70 + i)).collect()).await.unwrap();
+    let ask_as = |id: &str, as_of| wire::BatchPredictClearanceTimeRequest {
+        id: id.to_owned(),
+        request: Some(ask(as_of)),
+    };
+    let past = Some(NOW - 100 * DAY);
+    let requests = vec![ask_as("now", None), ask_as("past", past), ask_as("again", None)];
+    let answers = bench.client.batch_predict_clearance_time(tokio_stream::iter(requests)).await.unwrap();
+    let answers: Vec<_> = tokio_stream::StreamExt::collect(answers.into_inner()).await;
+    let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+    let ids: Vec<_> = answers.iter().map(|answer| answer.id.as_str()).collect();
+    assert_eq!(ids, ["now", "past", "again"]);
+    for (answer, as_of) in answers.iter().zip([None, past, None]) {
+        let single = bench.predict(ask(as_of)).await.unwrap();
+        assert_eq!(answer.prediction.as_ref().unwrap(), &single, "{}", answer.id);
+    }
+
+    // A bad request ends the stream, after the answers to those before it.
+    let mut bad = ask_as("bad", None);
+    bad.request.as_mut().unwrap().consignment.as_mut().unwrap().destination_country = "cn".to_owned();
+    let future = ask_as("future", Some(NOW + DAY));
+    for (bad, field) in
+        [(bad, "requests[1].request.consignment.destination_country"), (future, "requests[1].request.as_of")]
+    {
+        let requests = vec![ask_as("good", None), bad, ask_as("never", None)];
+        let answers = bench.client.batch_predict_clearance_time(tokio_stream::iter(requests)).await.unwrap();
+        let answers: Vec<_> = tokio_stream::StreamExt::collect(answers.into_inner()).await;
+        let [Ok(good), Err(status)] = answers.as_slice() else { panic!("{answers:?}") };
+        assert_eq!(good.id, "good");
+        assert_eq!(violations(status)[0].0, field);
+    }
+}
+
+#[tokio::test]
+async fn an_explanation_multiplies_to_the_forecast() {
+    let mut bench = Bench::new().await;
+    bench.record((0..60).map(|i| released(&format!("E-{i}"), 90, 70 + i)).collect()).await.unwrap();
+    let asked = wire::ExplainClearanceTimeRequest {
+        consignment: Some(consignment()),
+        stage: ClearanceStage::DeclarationToRelease.into(),
+        ..Default::default()
+    };
+    let why = bench.client.explain_clearance_time(asked.clone()).await.unwrap().into_inner();
+    let answer = bench.predict(ask(None)).await.unwrap();
+    assert_eq!(why.forecast.as_ref(), answer.stages.first());
+    assert_eq!((&why.model_version, &why.data_version), (&answer.model_version, &answer.data_version));
+    let product: f64 = why.factors.iter().map(|factor| factor.factor).product();
+    assert!(((1.0 + why.base_hours) * product - 1.0 - why.middle_hours).abs() < 1e-6, "{why:?}");
+    // Destination, office, mode, chapter and what is made of them; no regime, tier, supplier, class or Incoterm.
+    let traits: Vec<_> = why.factors.iter().map(|factor| factor.r#trait.as_str()).collect();
+    assert_eq!(
+        traits,
+        ["country", "mode", "office", "hs_chapter", "origin", "office_mode", "hs_office", "lane"]
+    );
+    assert!((why.middle_hours - 99.0).abs() < 15.0 && why.spread > 1.0, "{why:?}");
+    assert_eq!(why.tracker.unwrap().factors, [1.0; 9]);
+    let past = wire::ExplainClearanceTimeRequest { as_of: Some(at(NOW - 100 * DAY)), ..asked.clone() };
+    let past = bench.client.explain_clearance_time(past).await.unwrap().into_inner();
+    assert!((past.middle_hours - 48.0).abs() < 1e-6, "nothing was known then: {past:?}");
+    let none = wire::ExplainClearanceTimeRequest { stage: 0, ..asked };
+    assert_eq!(violations(&bench.client.explain_clearance_time(none).await.unwrap_err())[0].0, "stage");
+}
+
+#[tokio::test]
+async fn a_backtest_scores_what_was_recorded() {
+    let mut bench = Bench::new().await;
+    let ask = |as_of: Option<i64>| wire::BacktestClearanceTimeRequest {
+        stage: ClearanceStage::DeclarationToRelease.into(),
+        refit_months: 3,
+        as_of: as_of.map(at),
+    };
+    let status = bench.client.backtest_clearance_time(ask(None)).await.unwrap_err();
+    let details = rpc::Status::decode(status.details()).unwrap().details;
+    let why = rpc::ErrorInfo::decode(details[0].value.as_slice()).unwrap();
+    assert_eq!((status.code(), why.reason.as_str()), (Code::FailedPrecondition, "BACKTEST_TOO_SHORT"));
+
+    let two_years = (0..730).map(|i| released(&format!("S-{i}"), 800 - i, 20 + i * 37 % 101));
+    bench.record(two_years.collect()).await.unwrap();
+    let report = bench.client.backtest_clearance_time(ask(None)).await.unwrap().into_inner();
+    assert!(report.cases > 300 && report.refits >= 4, "{report:?}");
+    assert!((report.mean_hours - 70.0).abs() < 5.0, "{report:?}");
+    assert_eq!(report.scores.len(), 3);
+    for score in &report.scores {
+        // The best that can be had of a uniform spread of 101 hours is a CRPS of 2 × 11/120 of it.
+        assert!(score.crps_hours > 17.0 && score.crps_hours < 24.0, "{score:?}");
+        assert!((0.65..0.95).contains(&score.coverage) && score.held.len() == 9, "{score:?}");
+    }
+    // Records of after the moment change nothing.
+    let moment = Some(NOW - 200 * DAY);
+    let before = bench.client.backtest_clearance_time(ask(moment)).await.unwrap().into_inner();
+    assert!(before.cases > 0 && before.cases < report.cases, "{before:?}");
+    bench.record(vec![released("late", 20, 400)]).await.unwrap();
+    assert_eq!(bench.client.backtest_clearance_time(ask(moment)).await.unwrap().into_inner(), before);
+}
+
+#[tokio::test]
+async fn hours_and_inspections_of_an_office_are_in_the_answer_and_survive_a_restart() {
+    let mut bench = Bench::new().await;
+    // Lodged and released on the afternoons of working days in Shanghai; each fourth is inspected and takes a
+    // day more.
+    let mut records = Vec::new();
+    for day in 20..160 {
+        let noon = NOW - day * DAY + 5 * HOUR;
+        let weekday = (noon.div_euclid(DAY) + 4).rem_euclid(7);
+        if !(1..=4).contains(&weekday) {
+            continue;
+        }
+        let slow = records.len() % 4 == 0;
+        let took = if slow { 26 } else { 1 + day % 4 };
+        let mut record = released(&format!("S-{day}"), 0, 0);
+        record.consignment.as_mut().unwrap().inspection = if slow { 2 } else { 1 };
+        record.milestones = Some(wire::Milestones {
+            declared_at: Some(at(noon)),
+            released_at: Some(at(noon + took * HOUR)),
+            ..Default::default()
+        });
+        record.observed_at = Some(at(noon + took * HOUR));
+        records.push(record);
+    }
+    bench.record(records).await.unwrap();
+    let mut bench = bench.restarted().await;
+    // 2026-02-13T09:00:00Z: Friday afternoon at five; Saturday is a make-up day, then comes the festival.
+    let festival = wire::PredictClearanceTimeRequest { begins_at: Some(at(1_770_973_200_000)), ..ask(None) };
+    let answer = bench.predict(festival.clone()).await.unwrap();
+    let stage = &answer.stages[0];
+    assert_eq!(stage.opening(), wire::OfficeOpening::OfficeHours);
+    let inspection = stage.inspection.unwrap();
+    assert!((inspection.probability - 0.25).abs() < 0.1 && inspection.factor > 1.5, "{inspection:?}");
+    let (low, high) = (&stage.quantiles[0], &stage.quantiles[8]);
+    assert!(low.working_hours <= low.hours && low.hours < 24.0, "{low:?}");
+    assert!(high.working_hours > 8.0 && high.hours > 9.0 * 24.0, "the festival lies between: {high:?}");
+
+    let known = |number| {
+        let mut request = festival.clone();
+        request.consignment.as_mut().unwrap().inspection = number;
+        request
+    };
+    let without = bench.predict(known(1)).await.unwrap().stages.remove(0);
+    let with = bench.predict(known(2)).await.unwrap().stages.remove(0);
+    assert!(without.quantiles[8].working_hours < with.quantiles[4].working_hours);
+    assert_eq!((without.inspection.unwrap().probability, with.inspection.unwrap().probability), (0.0, 1.0));
 }

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::clearance_time::{Forecast, History, Milestones, Model, Record};
+use crate::clearance_time::calendar::{Calendar, Opening};
+use crate::clearance_time::{Forecast, History, Milestones, Model, Moment, Record};
 
 fn any_record() -> impl Strategy<Value = Record> {
     let place = prop::sample::select(vec!["CN", "DE", "NG", "SZ"]);
@@ -79,6 +80,70 @@ proptest! {
             );
         }
     }
+}
+
+/// Releases of a year, ever slower, so that the tracker has something to follow: two a day in Shanghai, in
+/// the office's hours, each fifth of them inspected, which is known a little later.
+fn drifting(seed: u64) -> Vec<Record> {
+    let office = Calendar::new(Country::parse("CN").unwrap(), Opening::OfficeHours).unwrap();
+    let lanes = [traits("CN", "DE", TransportMode::Sea), traits("CN", "US", TransportMode::Air)];
+    let mut records = Vec::new();
+    for day in 0..365i64 {
+        for (n, lane) in lanes.iter().enumerate() {
+            let noise = (seed.wrapping_mul(day as u64 * 2 + n as u64 + 1) >> 32) as i64 % 100;
+            let inspected = noise % 5 == 0;
+            let work = (5 + noise / 5) * (365 + day) / 365 * if inspected { 3 } else { 1 };
+            let declared = office.after(NOW + day * DAY, (1 + noise % 8) * HOUR);
+            let released = office.after(declared, work * HOUR);
+            let milestones = Milestones::default().with(Moment::Declared, declared);
+            let record = |known_at_ms, inspected, milestones| Record {
+                shipment_id: format!("D{day}-{n}"),
+                known_at_ms,
+                traits: Arc::new(Traits { office: "CNSHA".to_owned(), inspected, ..lane.clone() }),
+                milestones,
+            };
+            records.push(record(declared, None, milestones));
+            records.push(record(declared + HOUR, Some(inspected), milestones));
+            records.push(record(released, Some(inspected), milestones.with(Moment::Released, released)));
+        }
+    }
+    records
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4))]
+
+    #[test]
+    fn tracker_calendar_and_inspections_know_nothing_of_what_came_later(seed in any::<u64>(), day in 200..365i64) {
+        let as_of = NOW + day * DAY;
+        let records = drifting(seed | 1);
+        let stage = Stage::DeclarationToRelease;
+        let fit = |history: &History| Model::fit(stage, &history.observations(stage, as_of), as_of);
+        let whole = fit(&history(&records));
+        let past = fit(&history(records.iter().filter(|record| record.known_at_ms <= as_of)));
+        prop_assert_eq!(whole.tracked(), past.tracked());
+        let asked = Traits { office: "CNSHA".to_owned(), ..traits("CN", "DE", TransportMode::Sea) };
+        // Also what was on the heap at the fit and fell due since.
+        let [whole, past] = [whole, past].map(|mut model| {
+            model.advance(as_of + 5 * DAY);
+            model.forecast(&asked, as_of + 5 * DAY)
+        });
+        prop_assert_eq!((whole.quantiles, whole.worked), (past.quantiles, past.worked));
+        prop_assert_eq!(whole.inspection, past.inspection);
+        prop_assert_eq!((whole.opening, past.opening), (Some(Opening::OfficeHours), Some(Opening::OfficeHours)));
+        let inspection = whole.inspection.unwrap();
+        prop_assert!(inspection.probability > 0.1 && inspection.times > 1.5, "{:?}", inspection);
+    }
+}
+
+#[test]
+fn times_that_rise_from_day_to_day_are_followed() {
+    let history = history(&drifting(0x9e37_79b9_7f4a_7c15));
+    let (stage, as_of) = (Stage::DeclarationToRelease, NOW + 360 * DAY);
+    let model = Model::fit(stage, &history.observations(stage, as_of), as_of);
+    let tracked = model.tracked();
+    assert!(tracked.step > 0.0 && tracked.labels > 1000, "{tracked:?}");
+    assert!(tracked.offsets.iter().sum::<f64>() > 0.1, "{tracked:?}");
 }
 
 #[test]
