@@ -62,6 +62,8 @@ struct State {
     request: Option<FrameCounter>,
     request_complete: bool,
     intent: Intent,
+    /// Steps of the trail that the intent's record has.
+    steps_recorded: usize,
     endpoint: Option<Arc<str>>,
     attempts: u32,
     degraded: Option<&'static str>,
@@ -303,9 +305,11 @@ impl Call {
         self.state.lock().request.as_ref().map_or(0, FrameCounter::messages)
     }
 
-    /// Notes that the journal has the word.
+    /// Notes whether the journal has the word, and with it the trail so far.
     pub fn set_intent(&self, intent: Intent) {
-        self.state.lock().intent = intent;
+        let mut state = self.state.lock();
+        state.intent = intent;
+        state.steps_recorded = if intent == Intent::Written { state.trail.len() } else { 0 };
     }
 
     /// Whether the journal has the word.
@@ -402,13 +406,14 @@ impl Call {
         }
     }
 
-    /// The trail as the journal stores it.
+    /// The part of the trail that no record has yet, as the journal stores it.
     #[must_use]
-    pub fn decisions(&self) -> Vec<record::Decision> {
-        self.state
-            .lock()
+    pub fn new_decisions(&self) -> Vec<record::Decision> {
+        let state = self.state.lock();
+        state
             .trail
             .iter()
+            .skip(state.steps_recorded)
             .map(|step| record::Decision {
                 stage: step.stage.to_owned(),
                 verdict: step.verdict.to_owned(),

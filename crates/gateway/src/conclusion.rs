@@ -263,7 +263,7 @@ fn refusal(call: &Call, outcome: &Outcome) -> record::Refusal {
         status: u32::from(outcome.code.number()),
         reason: outcome.reason.map(|reason| reason.to_string()).unwrap_or_default(),
         stage: rejection.map(|r| r.stage.to_owned()).unwrap_or_default(),
-        decisions: call.decisions(),
+        decisions: call.new_decisions(),
         elapsed_us: micros(outcome.elapsed),
     }
 }
@@ -294,7 +294,7 @@ fn outcome_record(call: &Call, outcome: &Outcome) -> record::Outcome {
         units: u64::from(price.is_some() && !outcome.degraded),
         price_micros: price.filter(|_| !outcome.degraded).map_or(0, micros_of),
         currency: price.map(|price| price.currency.to_string()).unwrap_or_default(),
-        decisions: call.decisions(),
+        decisions: call.new_decisions(),
     }
 }
 

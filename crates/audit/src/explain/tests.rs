@@ -1,6 +1,6 @@
 //! Calls of every kind, explained in both languages.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::*;
 use crate::record::{Gap, RefusalSum};
@@ -18,7 +18,7 @@ fn head() -> Option<CallHead> {
 }
 
 fn decision(stage: &str, verdict: &str, numbers: &[(&str, f64)]) -> Decision {
-    let numbers: HashMap<_, _> = numbers.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+    let numbers: BTreeMap<_, _> = numbers.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
     Decision { stage: stage.into(), verdict: verdict.into(), numbers }
 }
 

@@ -79,9 +79,10 @@ where
             AuditMode::Strict => {
                 let (shared, mut inner) = (Arc::clone(&self.shared), self.inner.clone());
                 Either::Right(Box::pin(async move {
+                    let event = intent(&call);
                     // Said before it is so: should the caller leave meanwhile, the intent gets its outcome.
                     call.set_intent(Intent::Written);
-                    if let Err(error) = shared.journal.append_durable(intent(&call)).await {
+                    if let Err(error) = shared.journal.append_durable(event).await {
                         call.set_intent(Intent::None);
                         return Err(unavailable(&shared, &error));
                     }
@@ -98,7 +99,7 @@ fn intent(call: &Call) -> Event {
         .map_or(0, |deadline| u32::try_from(deadline.at.since(call.arrived).as_millis()).unwrap_or(u32::MAX));
     Event::Intent(record::Intent {
         head: Some(call.head()),
-        decisions: call.decisions(),
+        decisions: call.new_decisions(),
         deadline_ms,
         stakes: call.stakes(),
     })
