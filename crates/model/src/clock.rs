@@ -1,7 +1,7 @@
 //! Time as an argument: the only place that reads the machine's clocks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment on both clocks: the steady one for intervals, the wall for people and calendars.
@@ -43,10 +43,18 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
 }
 
-/// The machine's clocks.
+/// How long the wall clock may go unread: one that is set shows so much later.
+const WALL_EVERY_NS: u64 = 50_000_000;
+
+/// The machine's clocks. A call asks for the time a dozen times, so the wall clock is read only now and then,
+/// and is the steady one with a difference in between.
 #[derive(Debug)]
 pub struct SystemClock {
     origin: Instant,
+    /// Wall clock less steady clock, nanoseconds.
+    difference_ns: AtomicI64,
+    /// When that was looked at, on the steady side.
+    looked_ns: AtomicU64,
 }
 
 impl SystemClock {
@@ -54,7 +62,18 @@ impl SystemClock {
     #[must_use]
     #[allow(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn new() -> Self {
-        Self { origin: Instant::now() }
+        let clock =
+            Self { origin: Instant::now(), difference_ns: AtomicI64::new(0), looked_ns: AtomicU64::new(0) };
+        clock.look(0);
+        clock
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this is the clock")]
+    fn look(&self, steady_ns: u64) {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix_ns = i64::try_from(unix.as_nanos()).unwrap_or(i64::MAX);
+        self.difference_ns.store(unix_ns.saturating_sub_unsigned(steady_ns), Ordering::Relaxed);
+        self.looked_ns.store(steady_ns, Ordering::Relaxed);
     }
 
     /// The same, shared.
@@ -71,13 +90,13 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods, reason = "this is the clock")]
     fn now(&self) -> Timestamp {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp {
-            steady_ns: u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX),
-            unix_ns: i64::try_from(unix.as_nanos()).unwrap_or(i64::MAX),
+        let steady_ns = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        if steady_ns.saturating_sub(self.looked_ns.load(Ordering::Relaxed)) >= WALL_EVERY_NS {
+            self.look(steady_ns);
         }
+        let difference_ns = self.difference_ns.load(Ordering::Relaxed);
+        Timestamp { steady_ns, unix_ns: difference_ns.saturating_add_unsigned(steady_ns) }
     }
 }
 
@@ -107,5 +126,24 @@ impl Clock for ManualClock {
         let steady_ns = self.steady_ns.load(Ordering::SeqCst);
         let gone = i64::try_from(steady_ns).unwrap_or(i64::MAX);
         Timestamp { steady_ns, unix_ns: self.unix_at_zero_ns.saturating_add(gone) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "compared with the machine's own")]
+    fn the_wall_clock_is_followed_between_two_looks() {
+        let clock = SystemClock::new();
+        let apart = (0..8).map(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            (i128::from(clock.now().unix_ns) - i128::try_from(wall.as_nanos()).unwrap()).abs()
+        });
+        // A busy machine may put us aside between any two reads, but not each time.
+        let apart = apart.min().unwrap();
+        assert!(apart < 2_000_000, "{apart} ns from the wall clock");
     }
 }
