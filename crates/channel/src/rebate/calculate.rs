@@ -1,18 +1,19 @@
 //! The calculation: a plan, a period and facts in; amounts with their lines out. The order and the
 //! batches in which facts came make no difference, and neither does a fact that came twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::civil::Date;
 use thiserror::Error;
 
-use super::exact::{Exact, apportion};
+use super::exact::{Exact, Rounding, apportion};
 use super::facts::{FACTS_MAX, Facts, NetSale};
+use super::filter::EvaluateError;
 use super::law::{self, Finding};
 use super::levels::LevelsError;
 use super::period::Period;
-use super::plan::{Pay, Plan, Problem, TierScope};
-use super::tiers::Volume;
+use super::plan::{Baseline, Measure, Pay, Plan, Problem, TierSchedule, TierScope, WHOLE_BP};
+use super::tiers::{Beside, Volume};
 
 /// Lines that an outcome holds; amounts and totals are right beyond it.
 pub const LINES_MAX: usize = 10_000;
@@ -60,6 +61,15 @@ pub enum LineKind {
     PlanCap {
         /// The cap, minor units.
         cap: i128,
+    },
+    /// Over the plan's share of the margin.
+    MarginCap {
+        /// The cap, minor units.
+        cap: i128,
+        /// Margin of the sales that counted, minor units.
+        margin: i128,
+        /// The share, basis points.
+        rate_bp: u32,
     },
 }
 
@@ -174,14 +184,14 @@ pub fn calculate(
     if !problems.is_empty() {
         return Err(CalculateError::PlanInvalid(problems));
     }
-    let count = facts.sales.len().saturating_add(facts.returns.len());
+    let count = facts.count();
     if count > FACTS_MAX {
         return Err(CalculateError::FactsTooMany { count });
     }
-    let net = facts.net(plan.clawback_days).map_err(CalculateError::FactsInvalid)?;
+    let net = facts.net(plan).map_err(CalculateError::FactsInvalid)?;
     let mut book = Book { members: BTreeMap::new(), detail, lines: 0, left_off: 0 };
     let counted = earn(plan, period, &net, &mut book)?;
-    limit(plan, &mut book)?;
+    limit(plan, counted.margin, &mut book)?;
     let total = book.total()?;
     Ok(Outcome {
         period,
@@ -196,7 +206,31 @@ pub fn calculate(
 
 struct Counted {
     base: i128,
+    margin: i128,
     sales: usize,
+}
+
+/// What a member's sales of the period add up to, and what decides the tier beside them.
+#[derive(Default)]
+struct Sums {
+    amount: i128,
+    quantity: i128,
+    window: (i128, i128),
+    baseline: i128,
+    mix: i128,
+}
+
+impl Sums {
+    fn volume(&self, schedule: &TierSchedule) -> Volume {
+        let beside = match (schedule.measure, schedule.baseline) {
+            _ if schedule.window_days > 0 => Beside::Window(self.window.0, self.window.1),
+            (Measure::Growth, Baseline::Fixed(minor)) => Beside::Baseline(minor.into()),
+            (Measure::Growth, _) => Beside::Baseline(self.baseline),
+            (Measure::Mix, _) => Beside::Mix(self.mix),
+            _ => Beside::Nothing,
+        };
+        Volume { amount: self.amount, quantity: self.quantity, beside }
+    }
 }
 
 /// Posts what sales earn by tiers and levels.
@@ -206,30 +240,48 @@ fn earn(
     net: &[NetSale<'_>],
     book: &mut Book<'_>,
 ) -> Result<Counted, CalculateError> {
-    let mut counted = Counted { base: 0, sales: 0 };
-    let mut volumes: BTreeMap<&str, Volume> = BTreeMap::new();
+    let mut counted = Counted { base: 0, margin: 0, sales: 0 };
+    let by_period = plan.tiers.as_ref().filter(|schedule| schedule.scope == TierScope::Period);
+    let by_sale = plan.tiers.as_ref().filter(|schedule| schedule.scope == TierScope::Sale);
+    let back = plan.tiers.as_ref().and_then(|schedule| schedule.looks_back(plan.period, period));
+    let mut sums: HashMap<&str, Sums> = HashMap::new();
     for sale in net {
         let on = sale.sale.occurred_on;
-        if !period.holds(on) || !plan.counts(on, &sale.sale.category) {
+        let (earns, looked_at) =
+            (period.holds(on) && plan.in_force_on(on), back.is_some_and(|back| back.holds(on)));
+        if !(earns || looked_at) || !selected(sale, plan.selects(sale.sale))? {
+            continue;
+        }
+        let Some(seller) = sale.sale.chain.first() else { continue };
+        let (amount, quantity) = (i128::from(sale.amount_minor), i128::from(sale.quantity));
+        if let Some(schedule) = by_period {
+            let sums = sums.entry(&seller.member_id).or_default();
+            if looked_at && schedule.window_days > 0 {
+                sums.window.0 += amount;
+                sums.window.1 += quantity;
+            } else if looked_at {
+                sums.baseline += amount;
+            }
+            if earns {
+                sums.amount += amount;
+                sums.quantity += quantity;
+                if let Some(mix) = &schedule.mix
+                    && selected(sale, mix.passes(sale.sale))?
+                {
+                    sums.mix += amount;
+                }
+            }
+        }
+        if !earns {
             continue;
         }
         counted.sales += 1;
-        counted.base += i128::from(sale.amount_minor);
-        let Some(seller) = sale.sale.chain.first() else { continue };
-        let volume = Volume { amount: sale.amount_minor.into(), quantity: sale.quantity.into() };
-        match &plan.tiers {
-            Some(schedule) if schedule.scope == TierScope::Sale => {
-                let lines = schedule.lines(volume, Some(&sale.sale.event_id), plan.rounding);
-                for line in lines.ok_or(CalculateError::Overflow)? {
-                    book.post(&seller.member_id, line)?;
-                }
-            }
-            Some(_) => {
-                let sum = volumes.entry(&seller.member_id).or_default();
-                sum.amount += volume.amount;
-                sum.quantity += volume.quantity;
-            }
-            None => {}
+        counted.base += amount;
+        counted.margin += i128::from(sale.margin_minor);
+        if let Some(schedule) = by_sale {
+            let beside = sale.days_early.map_or(Beside::Nothing, Beside::DaysEarly);
+            let volume = Volume { amount, quantity, beside };
+            book.post_tiers(&seller.member_id, schedule, volume, Some(&sale.sale.event_id), plan.rounding)?;
         }
         if let Some(levels) = &plan.levels {
             let lines = levels.lines(sale, plan.rounding).map_err(|error| at_sale(sale, error))?;
@@ -238,14 +290,21 @@ fn earn(
             }
         }
     }
-    if let Some(schedule) = &plan.tiers {
-        for (member_id, volume) in volumes {
-            for line in schedule.lines(volume, None, plan.rounding).ok_or(CalculateError::Overflow)? {
-                book.post(member_id, line)?;
-            }
+    if let Some(schedule) = by_period {
+        let sums: BTreeMap<&str, Sums> = sums.into_iter().collect();
+        for (member_id, sums) in sums {
+            book.post_tiers(member_id, schedule, sums.volume(schedule), None, plan.rounding)?;
         }
     }
     Ok(counted)
+}
+
+/// What a filter says, or the refusal of a sale on which it says nothing.
+fn selected(sale: &NetSale<'_>, said: Result<bool, EvaluateError>) -> Result<bool, CalculateError> {
+    said.map_err(|error| {
+        let field = format!("sale {:?}", sale.sale.event_id);
+        CalculateError::FactsInvalid(vec![Problem::new(field, format!("the filter stops: {error}"))])
+    })
 }
 
 fn at_sale(sale: &NetSale<'_>, error: LevelsError) -> CalculateError {
@@ -260,7 +319,7 @@ fn at_sale(sale: &NetSale<'_>, error: LevelsError) -> CalculateError {
 }
 
 /// Posts what the smallest payout and the caps take off, in this order.
-fn limit(plan: &Plan, book: &mut Book<'_>) -> Result<(), CalculateError> {
+fn limit(plan: &Plan, margin: i128, book: &mut Book<'_>) -> Result<(), CalculateError> {
     let least = i128::from(plan.payout_min_minor);
     let cap = plan.cap_member_minor.map(i128::from);
     for (member_id, amount) in book.amounts() {
@@ -272,18 +331,31 @@ fn limit(plan: &Plan, book: &mut Book<'_>) -> Result<(), CalculateError> {
             book.post(&member_id, Line::adjustment(kind, None, amount, cap - amount))?;
         }
     }
-    let Some(cap) = plan.cap_plan_minor.map(i128::from) else { return Ok(()) };
+    let Some((cap, kind)) = cap_of_all(plan, margin) else { return Ok(()) };
     if book.total()? > cap {
         let amounts = book.amounts();
         let shares = apportion(cap, &amounts).ok_or(CalculateError::Overflow)?;
         for ((member_id, amount), share) in amounts.into_iter().zip(shares) {
             if share != amount {
-                let kind = LineKind::PlanCap { cap };
                 book.post(&member_id, Line::adjustment(kind, None, amount, share - amount))?;
             }
         }
     }
     Ok(())
+}
+
+/// The cap for all members together: the plan's, or its share of the margin when that is lower.
+pub(super) fn cap_of_all(plan: &Plan, margin: i128) -> Option<(i128, LineKind)> {
+    let by_plan = plan.cap_plan_minor.map(|cap| (i128::from(cap), LineKind::PlanCap { cap: cap.into() }));
+    let by_margin = plan.cap_margin_bp.map(|rate_bp| {
+        let cap = margin.max(0).saturating_mul(rate_bp.into()) / i128::from(WHOLE_BP);
+        (cap, LineKind::MarginCap { cap, margin, rate_bp })
+    });
+    match (by_plan, by_margin) {
+        (Some(plan), Some(margin)) if margin.0 < plan.0 => Some(margin),
+        (Some(plan), _) => Some(plan),
+        (None, margin) => margin,
+    }
 }
 
 /// Amounts by member while they are added up, and the lines that were asked for.
@@ -295,24 +367,52 @@ struct Book<'a> {
 }
 
 impl Book<'_> {
-    fn post(&mut self, member_id: &str, line: Line) -> Result<(), CalculateError> {
-        let wanted = match self.detail {
+    fn wants(&self, member_id: &str) -> bool {
+        match self.detail {
             Detail::Nobody => false,
             Detail::Everybody => true,
             Detail::Member(wanted) => wanted == member_id,
-        };
-        if !self.members.contains_key(member_id) {
-            self.members.insert(member_id.to_owned(), MemberOutcome::default());
         }
-        let Some(member) = self.members.get_mut(member_id) else { return Ok(()) };
-        member.amount = member.amount.checked_add(line.amount).ok_or(CalculateError::Overflow)?;
-        if wanted && self.lines < LINES_MAX {
-            self.lines += 1;
+    }
+
+    fn post_tiers(
+        &mut self,
+        member_id: &str,
+        schedule: &TierSchedule,
+        volume: Volume,
+        event_id: Option<&str>,
+        rule: Rounding,
+    ) -> Result<(), CalculateError> {
+        if self.wants(member_id) {
+            for line in schedule.lines(volume, event_id, rule).ok_or(CalculateError::Overflow)? {
+                self.post(member_id, line)?;
+            }
+            return Ok(());
+        }
+        let amount = schedule.amount(volume, rule).ok_or(CalculateError::Overflow)?;
+        if amount == 0 { Ok(()) } else { self.add(member_id, amount).map(|_| ()) }
+    }
+
+    fn post(&mut self, member_id: &str, line: Line) -> Result<(), CalculateError> {
+        let wanted = self.wants(member_id);
+        let (room, amount) = (self.lines < LINES_MAX, line.amount);
+        let member = self.add(member_id, amount)?;
+        if wanted && room {
             member.lines.push(line);
+            self.lines += 1;
         } else if wanted {
             self.left_off += 1;
         }
         Ok(())
+    }
+
+    fn add(&mut self, member_id: &str, amount: i128) -> Result<&mut MemberOutcome, CalculateError> {
+        if !self.members.contains_key(member_id) {
+            self.members.insert(member_id.to_owned(), MemberOutcome::default());
+        }
+        let member = self.members.get_mut(member_id).ok_or(CalculateError::Overflow)?;
+        member.amount = member.amount.checked_add(amount).ok_or(CalculateError::Overflow)?;
+        Ok(member)
     }
 
     fn amounts(&self) -> Vec<(String, i128)> {

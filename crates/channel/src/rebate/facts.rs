@@ -1,13 +1,13 @@
-//! Sales and returns as facts, and net sales: what is left of each sale when its returns are taken off.
+//! Sales, returns and payments as facts, and net sales: what is left of each sale when its returns are
+//! taken off.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use jiff::civil::Date;
 
-use super::plan::Problem;
+use super::plan::{Base, Plan, Problem};
 
-/// Facts, sales and returns together, that one calculation takes.
+/// Facts, of all kinds together, that one calculation takes.
 pub const FACTS_MAX: usize = 200_000;
 /// Problems that one answer lists; the rest would say the same again.
 pub const PROBLEMS_MAX: usize = 100;
@@ -17,6 +17,8 @@ pub const AMOUNT_MINOR_MAX: i64 = 10_000_000_000_000;
 pub const QUANTITY_MAX: i64 = 1_000_000_000;
 /// Members in the chain of one sale.
 pub const CHAIN_MAX: usize = 32;
+/// Attributes of one sale.
+pub const ATTRIBUTES_MAX: usize = 20;
 
 /// A member above a sale, with its grade on the day of the sale.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,19 @@ pub struct ChainMember {
     pub grade: String,
 }
 
+/// Amounts beside the net amount of a sale or return, minor units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Tax.
+    pub tax_minor: i64,
+    /// Freight.
+    pub freight_minor: i64,
+    /// Discounts that were given.
+    pub discount_minor: i64,
+    /// Margin of the net amount; a loss is negative.
+    pub margin_minor: i64,
+}
+
 /// A sale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sale {
@@ -34,7 +49,7 @@ pub struct Sale {
     pub event_id: String,
     /// Day of the sale.
     pub occurred_on: Date,
-    /// Minor units, not negative.
+    /// Minor units, net of tax, freight and discounts, not negative.
     pub amount_minor: i64,
     /// Units, not negative.
     pub quantity: i64,
@@ -42,6 +57,12 @@ pub struct Sale {
     pub category: String,
     /// Who sold, then who stands above, nearest first; at least one.
     pub chain: Vec<ChainMember>,
+    /// What a plan may add to the amount, and the margin.
+    pub parts: Parts,
+    /// Day on which it is to be paid.
+    pub due_on: Option<Date>,
+    /// Further facts for filters.
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// A return of a sale, or of a part of it.
@@ -57,6 +78,19 @@ pub struct SaleReturn {
     pub amount_minor: i64,
     /// Units, not negative.
     pub quantity: i64,
+    /// What comes back of the sale's parts.
+    pub parts: Parts,
+}
+
+/// The payment of a whole sale; a sale is paid once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// Name of the event.
+    pub event_id: String,
+    /// The sale that is paid.
+    pub sale_event_id: String,
+    /// Day on which the last of it was paid.
+    pub occurred_on: Date,
 }
 
 /// What is left of a sale.
@@ -64,10 +98,14 @@ pub struct SaleReturn {
 pub struct NetSale<'a> {
     /// The sale.
     pub sale: &'a Sale,
-    /// Minor units after returns.
+    /// The plan's base after returns, minor units.
     pub amount_minor: i64,
     /// Units after returns.
     pub quantity: i64,
+    /// Margin after returns, minor units.
+    pub margin_minor: i64,
+    /// Days between payment and due day, negative when it was late; `None` while either is unknown.
+    pub days_early: Option<i32>,
 }
 
 /// The facts of a calculation, in any order; a fact may stand there twice.
@@ -77,87 +115,169 @@ pub struct Facts {
     pub sales: Vec<Sale>,
     /// Returns of these sales.
     pub returns: Vec<SaleReturn>,
+    /// Payments of these sales.
+    pub payments: Vec<Payment>,
 }
 
 impl Facts {
-    /// Net sales by event id. Returns later than `clawback_days` after their sale are not taken off;
-    /// zero days means that every return is.
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.sales.len().saturating_add(self.returns.len()).saturating_add(self.payments.len())
+    }
+
+    /// Net sales by event id, as `plan` looks at them. Returns later than its `clawback_days` after their
+    /// sale are not taken off; zero days means that every return is.
     ///
     /// # Errors
-    /// Every fact that can't be one: out of range, two contents under one id, a return without its
-    /// sale, before it, or of more than was sold.
-    pub fn net(&self, clawback_days: u32) -> Result<Vec<NetSale<'_>>, Vec<Problem>> {
+    /// Every fact that can't be one: out of range, two contents under one id, a return or payment
+    /// without its sale, a return before it or of more than was sold, two payments of one sale.
+    pub fn net(&self, plan: &Plan) -> Result<Vec<NetSale<'_>>, Vec<Problem>> {
         let mut problems = Vec::new();
         let sales = unique(&self.sales, "sales", |sale| &sale.event_id, &mut problems);
         let returns = unique(&self.returns, "returns", |fact| &fact.event_id, &mut problems);
+        let payments = unique(&self.payments, "payments", |fact| &fact.event_id, &mut problems);
         for (index, sale) in self.sales.iter().enumerate() {
-            problems.extend(below(&format!("sales[{index}]"), sale.problems()));
+            let found = sale.problems();
+            if !found.is_empty() {
+                problems.extend(below(&format!("sales[{index}]"), found));
+            }
         }
-        for id in returns.keys().filter(|id| sales.contains_key(*id)) {
-            problems.push(Problem::new("returns", format!("event id {id:?} names a sale too")));
+        for (list, ids) in [("returns", ids(&returns)), ("payments", ids(&payments))] {
+            for id in ids.into_iter().filter(|id| place_of(&sales, id).is_some()) {
+                problems.push(Problem::new(list, format!("event id {id:?} names a sale too")));
+            }
         }
-        let mut left: BTreeMap<&str, Left<'_>> = sales
-            .into_iter()
-            .map(|(id, (_, sale))| {
-                let (amount, quantity) = (sale.amount_minor, sale.quantity);
-                (id, Left { sale, amount, quantity, net_amount: amount, net_quantity: quantity })
-            })
-            .collect();
-        for (_, (index, fact)) in returns {
-            take_off(index, fact, &mut left, clawback_days, &mut problems);
+        let mut left: Vec<Left<'_>> = sales.iter().map(|(_, _, sale)| Left::of(sale)).collect();
+        for (_, index, fact) in returns {
+            let place = place_of(&sales, &fact.sale_event_id);
+            take_off(index, fact, place.and_then(|place| left.get_mut(place)), plan, &mut problems);
+        }
+        for (_, index, fact) in payments {
+            let place = place_of(&sales, &fact.sale_event_id);
+            pay(index, fact, place.and_then(|place| left.get_mut(place)), &mut problems);
         }
         if !problems.is_empty() {
             problems.truncate(PROBLEMS_MAX);
             return Err(problems);
         }
-        let net = left.into_values().map(|left| NetSale {
-            sale: left.sale,
-            amount_minor: left.net_amount,
-            quantity: left.net_quantity,
-        });
-        Ok(net.collect())
+        Ok(left.into_iter().map(|left| left.net_sale(plan.base)).collect())
     }
 }
 
-/// A sale with what all its returns leave, and what those within the window leave.
+/// A sale with what all its returns leave, and what those that count leave.
 struct Left<'a> {
     sale: &'a Sale,
     amount: i64,
     quantity: i64,
+    parts: Parts,
     net_amount: i64,
     net_quantity: i64,
+    net_parts: Parts,
+    paid_on: Option<Date>,
 }
+
+impl<'a> Left<'a> {
+    fn of(sale: &'a Sale) -> Self {
+        let (amount, quantity, parts) = (sale.amount_minor, sale.quantity, sale.parts);
+        let (net_amount, net_quantity, net_parts) = (amount, quantity, parts);
+        Self { sale, amount, quantity, parts, net_amount, net_quantity, net_parts, paid_on: None }
+    }
+
+    fn net_sale(self, base: Base) -> NetSale<'a> {
+        let days_early = self.sale.due_on.zip(self.paid_on).and_then(|(due, paid)| days(paid, due));
+        NetSale {
+            sale: self.sale,
+            amount_minor: base.amount(self.net_amount, self.net_parts),
+            quantity: self.net_quantity,
+            margin_minor: self.net_parts.margin_minor,
+            days_early,
+        }
+    }
+}
+
+impl Base {
+    /// The base of a sale or return. All addends are at most 10¹³, so the sum fits.
+    #[must_use]
+    pub fn amount(self, amount_minor: i64, parts: Parts) -> i64 {
+        let part = |wanted: bool, minor: i64| if wanted { minor } else { 0 };
+        amount_minor
+            .saturating_add(part(self.tax, parts.tax_minor))
+            .saturating_add(part(self.freight, parts.freight_minor))
+            .saturating_add(part(self.discounts, parts.discount_minor))
+    }
+}
+
+impl Parts {
+    fn less(self, other: Self) -> Self {
+        Self {
+            tax_minor: self.tax_minor.saturating_sub(other.tax_minor),
+            freight_minor: self.freight_minor.saturating_sub(other.freight_minor),
+            discount_minor: self.discount_minor.saturating_sub(other.discount_minor),
+            margin_minor: self.margin_minor.saturating_sub(other.margin_minor),
+        }
+    }
+
+    fn named(self) -> [(&'static str, i64); 3] {
+        [
+            ("tax_minor", self.tax_minor),
+            ("freight_minor", self.freight_minor),
+            ("discount_minor", self.discount_minor),
+        ]
+    }
+}
+
+/// Days from `first` to `last`; `None` beyond the calendar.
+pub(super) fn days(first: Date, last: Date) -> Option<i32> {
+    first.until(last).ok().map(|span| span.get_days())
+}
+
+/// Facts of one kind by id, each once, with their place in the list.
+type Unique<'a, T> = Vec<(&'a str, usize, &'a T)>;
 
 fn unique<'a, T: PartialEq>(
     facts: &'a [T],
     list: &str,
     id: fn(&T) -> &str,
     problems: &mut Vec<Problem>,
-) -> BTreeMap<&'a str, (usize, &'a T)> {
-    let mut by_id = BTreeMap::new();
-    for (index, fact) in facts.iter().enumerate() {
-        match by_id.entry(id(fact)) {
-            Entry::Vacant(entry) => {
-                entry.insert((index, fact));
+) -> Unique<'a, T> {
+    let mut sorted: Unique<'a, T> =
+        facts.iter().enumerate().map(|(index, fact)| (id(fact), index, fact)).collect();
+    sorted.sort_by_key(|(id, index, _)| (*id, *index));
+    let mut by_id: Unique<'a, T> = Vec::with_capacity(sorted.len());
+    for (key, index, fact) in sorted {
+        match by_id.last() {
+            Some((before, first, other)) if *before == key => {
+                if *other != fact {
+                    problems.push(Problem::new(
+                        format!("{list}[{index}].event_id"),
+                        format!("{key:?} is the id of {list}[{first}] too, which has another content"),
+                    ));
+                }
             }
-            Entry::Occupied(entry) if entry.get().1 == fact => {}
-            Entry::Occupied(entry) => {
-                let (key, first) = (entry.key(), entry.get().0);
-                problems.push(Problem::new(
-                    format!("{list}[{index}].event_id"),
-                    format!("{key:?} is the id of {list}[{first}] too, which has another content"),
-                ));
-            }
+            _ => by_id.push((key, index, fact)),
         }
     }
     by_id
+}
+
+fn ids<'a, T>(facts: &Unique<'a, T>) -> Vec<&'a str> {
+    facts.iter().map(|(id, _, _)| *id).collect()
+}
+
+fn place_of<T>(facts: &Unique<'_, T>, id: &str) -> Option<usize> {
+    facts.binary_search_by_key(&id, |(id, _, _)| id).ok()
 }
 
 impl Sale {
     /// What is wrong with it on its own; fields are relative to the sale.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
-        let mut problems = size_problems(self.amount_minor, self.quantity);
+        let mut problems = size_problems(self.amount_minor, self.quantity, self.parts);
+        if self.attributes.len() > ATTRIBUTES_MAX {
+            let text = format!("must be at most {ATTRIBUTES_MAX}, are {}", self.attributes.len());
+            problems.push(Problem::new("attributes", text));
+        }
         let count = self.chain.len();
         if count == 0 || count > CHAIN_MAX {
             problems
@@ -178,14 +298,21 @@ impl SaleReturn {
     /// What is wrong with it on its own; fields are relative to the return.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
-        size_problems(self.amount_minor, self.quantity)
+        size_problems(self.amount_minor, self.quantity, self.parts)
     }
 }
 
-fn size_problems(amount: i64, quantity: i64) -> Vec<Problem> {
+fn size_problems(amount: i64, quantity: i64, parts: Parts) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if !(0..=AMOUNT_MINOR_MAX).contains(&amount) {
-        problems.push(Problem::new("amount_minor", format!("must be 0 to {AMOUNT_MINOR_MAX}, is {amount}")));
+    for (field, amount) in [("amount_minor", amount)].into_iter().chain(parts.named()) {
+        if !(0..=AMOUNT_MINOR_MAX).contains(&amount) {
+            problems.push(Problem::new(field, format!("must be 0 to {AMOUNT_MINOR_MAX}, is {amount}")));
+        }
+    }
+    let margin = parts.margin_minor;
+    if !(-AMOUNT_MINOR_MAX..=AMOUNT_MINOR_MAX).contains(&margin) {
+        let text = format!("must be -{AMOUNT_MINOR_MAX} to {AMOUNT_MINOR_MAX}, is {margin}");
+        problems.push(Problem::new("margin_minor", text));
     }
     if !(0..=QUANTITY_MAX).contains(&quantity) {
         problems.push(Problem::new("quantity", format!("must be 0 to {QUANTITY_MAX}, is {quantity}")));
@@ -201,8 +328,8 @@ fn below(field: &str, found: Vec<Problem>) -> Vec<Problem> {
 fn take_off(
     index: usize,
     fact: &SaleReturn,
-    left: &mut BTreeMap<&str, Left<'_>>,
-    clawback_days: u32,
+    left: Option<&mut Left<'_>>,
+    plan: &Plan,
     problems: &mut Vec<Problem>,
 ) {
     let field = format!("returns[{index}]");
@@ -211,19 +338,25 @@ fn take_off(
         problems.extend(below(&field, found));
         return;
     }
-    let Some(left) = left.get_mut(fact.sale_event_id.as_str()) else {
+    let Some(left) = left else {
         let text = format!("{:?} is not among the sales", fact.sale_event_id);
         problems.push(Problem::new(format!("{field}.sale_event_id"), text));
         return;
     };
     let sold_on = left.sale.occurred_on;
-    let Ok(days) = sold_on.until(fact.occurred_on).map(|span| span.get_days()) else {
+    let Some(days) = days(sold_on, fact.occurred_on) else {
         problems.push(Problem::new(format!("{field}.occurred_on"), "is not a day of the calendar"));
         return;
     };
     if days < 0 {
         let text = format!("{} is before the sale of {sold_on}", fact.occurred_on);
         problems.push(Problem::new(format!("{field}.occurred_on"), text));
+    }
+    let mut parts = fact.parts.named().into_iter().zip(left.parts.named());
+    if let Some(((part, back), (_, there))) = parts.find(|((_, back), (_, there))| back > there) {
+        let text = format!("takes back {back} minor units of {:?}, {there} are left", fact.sale_event_id);
+        problems.push(Problem::new(format!("{field}.{part}"), text));
+        return;
     }
     if fact.amount_minor > left.amount || fact.quantity > left.quantity {
         problems.push(Problem::new(
@@ -237,8 +370,24 @@ fn take_off(
     }
     left.amount -= fact.amount_minor;
     left.quantity -= fact.quantity;
-    if clawback_days == 0 || u32::try_from(days).is_ok_and(|days| days <= clawback_days) {
+    left.parts = left.parts.less(fact.parts);
+    if plan.claws_back(days) {
         left.net_amount -= fact.amount_minor;
         left.net_quantity -= fact.quantity;
+        left.net_parts = left.net_parts.less(fact.parts);
+    }
+}
+
+fn pay(index: usize, fact: &Payment, left: Option<&mut Left<'_>>, problems: &mut Vec<Problem>) {
+    match left {
+        None => {
+            let text = format!("{:?} is not among the sales", fact.sale_event_id);
+            problems.push(Problem::new(format!("payments[{index}].sale_event_id"), text));
+        }
+        Some(left) if left.paid_on.is_some() => {
+            let text = format!("{:?} is paid by another payment already", fact.sale_event_id);
+            problems.push(Problem::new(format!("payments[{index}].sale_event_id"), text));
+        }
+        Some(left) => left.paid_on = Some(fact.occurred_on),
     }
 }

@@ -8,7 +8,7 @@ use oaas_model::{Currency, Money};
 use sha2::{Digest as _, Sha256};
 
 use super::calculate::Outcome;
-use super::facts::{Facts, Sale, SaleReturn};
+use super::facts::{Facts, Parts, Payment, Sale, SaleReturn};
 use super::law::Text;
 
 /// A SHA-256.
@@ -138,7 +138,8 @@ pub fn differences(balances: &BTreeMap<String, i64>, outcome: &Outcome) -> Optio
 #[must_use]
 pub fn facts_digest(facts: &Facts) -> Hash {
     let sales = facts.sales.iter().map(sale_digest);
-    let digests: BTreeSet<Hash> = sales.chain(facts.returns.iter().map(return_digest)).collect();
+    let others = facts.returns.iter().map(return_digest).chain(facts.payments.iter().map(payment_digest));
+    let digests: BTreeSet<Hash> = sales.chain(others).collect();
     let mut hasher = Sha256::new();
     for digest in digests {
         hasher.update(digest);
@@ -158,7 +159,37 @@ fn sale_digest(sale: &Sale) -> Hash {
         text_into(&mut hasher, &member.member_id);
         text_into(&mut hasher, &member.grade);
     }
+    parts_into(&mut hasher, sale.parts);
+    if let Some(due_on) = sale.due_on {
+        hasher.update(b"d");
+        text_into(&mut hasher, &due_on.to_string());
+    }
+    for (name, value) in &sale.attributes {
+        hasher.update(b"a");
+        text_into(&mut hasher, name);
+        text_into(&mut hasher, value);
+    }
     hasher.finalize().into()
+}
+
+fn payment_digest(fact: &Payment) -> Hash {
+    let mut hasher = Sha256::new();
+    hasher.update(b"p");
+    for text in [&fact.event_id, &fact.sale_event_id, &fact.occurred_on.to_string()] {
+        text_into(&mut hasher, text);
+    }
+    hasher.finalize().into()
+}
+
+/// Only where there are parts, so that facts without them keep the digest that they always had.
+fn parts_into(hasher: &mut Sha256, parts: Parts) {
+    if parts == Parts::default() {
+        return;
+    }
+    hasher.update(b"+");
+    for minor in [parts.tax_minor, parts.freight_minor, parts.discount_minor, parts.margin_minor] {
+        hasher.update(minor.to_be_bytes());
+    }
 }
 
 fn return_digest(fact: &SaleReturn) -> Hash {
@@ -169,6 +200,7 @@ fn return_digest(fact: &SaleReturn) -> Hash {
     }
     hasher.update(fact.amount_minor.to_be_bytes());
     hasher.update(fact.quantity.to_be_bytes());
+    parts_into(&mut hasher, fact.parts);
     hasher.finalize().into()
 }
 

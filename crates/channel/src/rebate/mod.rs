@@ -9,6 +9,7 @@ mod calculate;
 mod exact;
 mod explain;
 mod facts;
+pub mod filter;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 pub mod law;
@@ -16,6 +17,7 @@ mod ledger;
 mod levels;
 mod period;
 mod plan;
+mod plan_check;
 #[cfg(feature = "grpc")]
 mod refusal;
 #[cfg(feature = "grpc")]
@@ -29,12 +31,15 @@ mod wire;
 pub use calculate::{CalculateError, Detail, LINES_MAX, Line, LineKind, MemberOutcome, Outcome, calculate};
 pub use exact::{Exact, Rounding, SCALE, apportion, split};
 pub use explain::explain;
-pub use facts::{ChainMember, FACTS_MAX, Facts, NetSale, PROBLEMS_MAX, Sale, SaleReturn};
+pub use facts::{
+    ATTRIBUTES_MAX, ChainMember, FACTS_MAX, Facts, NetSale, PROBLEMS_MAX, Parts, Payment, Sale, SaleReturn,
+};
+pub use filter::Filter;
 pub use ledger::{Difference, Entry, Hash, LedgerLine, NO_HASH, differences, facts_digest, first_broken};
 pub use levels::LevelsError;
 pub use period::{Period, PeriodKind};
 pub use plan::{
-    Basis, Levels, Measure, Participation, Pay, PayeeKind, Plan, Problem, SameLevel, ThresholdRule, Tier,
-    TierMode, TierSchedule, TierScope,
+    Base, Baseline, Basis, Levels, Measure, Participation, Pay, PayeeKind, Payout, PayoutKind, PaysOn, Plan,
+    Problem, SameLevel, ThresholdRule, Tier, TierMode, TierSchedule, TierScope,
 };
-pub use tiers::{Cliff, Volume};
+pub use tiers::{Beside, Cliff, Volume};
