@@ -105,6 +105,8 @@ pub struct MemberOutcome {
     pub amount: i128,
     /// The lines that were asked for.
     pub lines: Vec<Line>,
+    /// Lines that were asked for and are not there.
+    pub lines_left_off: usize,
 }
 
 /// What a plan pays for a period.
@@ -135,6 +137,8 @@ pub enum Detail<'a> {
     Everybody,
     /// One member's.
     Member(&'a str),
+    /// So many of each member, and all that take something off.
+    Each(usize),
 }
 
 /// Why nothing could be calculated.
@@ -211,8 +215,8 @@ struct Counted {
 }
 
 /// What a member's sales of the period add up to, and what decides the tier beside them.
-#[derive(Default)]
-struct Sums {
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sums {
     amount: i128,
     quantity: i128,
     window: (i128, i128),
@@ -221,7 +225,54 @@ struct Sums {
 }
 
 impl Sums {
-    fn volume(&self, schedule: &TierSchedule) -> Volume {
+    /// Adds a sale that earns, or that is looked at beside the period's own, or both.
+    pub(super) fn add(
+        &mut self,
+        schedule: &TierSchedule,
+        sale: &NetSale<'_>,
+        earns: bool,
+        looked_at: bool,
+    ) -> Result<(), CalculateError> {
+        let (amount, quantity) = (i128::from(sale.amount_minor), i128::from(sale.quantity));
+        if looked_at && schedule.window_days > 0 {
+            self.window.0 += amount;
+            self.window.1 += quantity;
+        } else if looked_at {
+            self.baseline += amount;
+        }
+        if earns {
+            self.amount += amount;
+            self.quantity += quantity;
+            if let Some(mix) = &schedule.mix
+                && selected(sale, mix.passes(sale.sale))?
+            {
+                self.mix += amount;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn plus(&self, other: &Self) -> Self {
+        Self {
+            amount: self.amount + other.amount,
+            quantity: self.quantity + other.quantity,
+            window: (self.window.0 + other.window.0, self.window.1 + other.window.1),
+            baseline: self.baseline + other.baseline,
+            mix: self.mix + other.mix,
+        }
+    }
+
+    pub(super) fn less(&self, other: &Self) -> Self {
+        Self {
+            amount: self.amount - other.amount,
+            quantity: self.quantity - other.quantity,
+            window: (self.window.0 - other.window.0, self.window.1 - other.window.1),
+            baseline: self.baseline - other.baseline,
+            mix: self.mix - other.mix,
+        }
+    }
+
+    pub(super) fn volume(&self, schedule: &TierSchedule) -> Volume {
         let beside = match (schedule.measure, schedule.baseline) {
             _ if schedule.window_days > 0 => Beside::Window(self.window.0, self.window.1),
             (Measure::Growth, Baseline::Fixed(minor)) => Beside::Baseline(minor.into()),
@@ -255,22 +306,7 @@ fn earn(
         let Some(seller) = sale.sale.chain.first() else { continue };
         let (amount, quantity) = (i128::from(sale.amount_minor), i128::from(sale.quantity));
         if let Some(schedule) = by_period {
-            let sums = sums.entry(&seller.member_id).or_default();
-            if looked_at && schedule.window_days > 0 {
-                sums.window.0 += amount;
-                sums.window.1 += quantity;
-            } else if looked_at {
-                sums.baseline += amount;
-            }
-            if earns {
-                sums.amount += amount;
-                sums.quantity += quantity;
-                if let Some(mix) = &schedule.mix
-                    && selected(sale, mix.passes(sale.sale))?
-                {
-                    sums.mix += amount;
-                }
-            }
+            sums.entry(&seller.member_id).or_default().add(schedule, sale, earns, looked_at)?;
         }
         if !earns {
             continue;
@@ -300,14 +336,17 @@ fn earn(
 }
 
 /// What a filter says, or the refusal of a sale on which it says nothing.
-fn selected(sale: &NetSale<'_>, said: Result<bool, EvaluateError>) -> Result<bool, CalculateError> {
+pub(super) fn selected(
+    sale: &NetSale<'_>,
+    said: Result<bool, EvaluateError>,
+) -> Result<bool, CalculateError> {
     said.map_err(|error| {
         let field = format!("sale {:?}", sale.sale.event_id);
         CalculateError::FactsInvalid(vec![Problem::new(field, format!("the filter stops: {error}"))])
     })
 }
 
-fn at_sale(sale: &NetSale<'_>, error: LevelsError) -> CalculateError {
+pub(super) fn at_sale(sale: &NetSale<'_>, error: LevelsError) -> CalculateError {
     match error {
         LevelsError::Overflow => CalculateError::Overflow,
         LevelsError::GradeUnknown { place, grade } => {
@@ -370,7 +409,7 @@ impl Book<'_> {
     fn wants(&self, member_id: &str) -> bool {
         match self.detail {
             Detail::Nobody => false,
-            Detail::Everybody => true,
+            Detail::Everybody | Detail::Each(_) => true,
             Detail::Member(wanted) => wanted == member_id,
         }
     }
@@ -395,12 +434,17 @@ impl Book<'_> {
 
     fn post(&mut self, member_id: &str, line: Line) -> Result<(), CalculateError> {
         let wanted = self.wants(member_id);
-        let (room, amount) = (self.lines < LINES_MAX, line.amount);
+        let (amount, detail, lines) = (line.amount, self.detail, self.lines);
         let member = self.add(member_id, amount)?;
+        let room = match detail {
+            Detail::Each(most) => member.lines.len() < most || line.pay.is_none(),
+            _ => lines < LINES_MAX,
+        };
         if wanted && room {
             member.lines.push(line);
             self.lines += 1;
         } else if wanted {
+            member.lines_left_off += 1;
             self.left_off += 1;
         }
         Ok(())

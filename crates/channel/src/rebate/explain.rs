@@ -111,7 +111,9 @@ fn tier(plan: &Plan, line: &Line, from: i128, to: i128) -> (String, String) {
             format!("{what}{to} reaches the tier from {from}, which pays {on}: {sum}"),
             format!("{what_zh}{to_zh} 达到 {from_zh} 档，{on_zh}适用：{sum}"),
         ),
-        TierMode::Marginal => (format!("slice from {from} to {to}: {sum}"), format!("{from_zh} 至 {to_zh} 部分：{sum}")),
+        TierMode::Marginal => {
+            (format!("slice from {from} to {to}: {sum}"), format!("{from_zh} 至 {to_zh} 部分：{sum}"))
+        }
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Sale {
     pub category: String,
     /// Who sold, then who stands above, nearest first; at least one.
     pub chain: Vec<ChainMember>,
+    /// Whether the chain names only the seller, and who stands above is read from the tree.
+    pub chain_open: bool,
     /// What a plan may add to the amount, and the margin.
     pub parts: Parts,
     /// Day on which it is to be paid.
@@ -163,6 +165,24 @@ impl Facts {
         }
         Ok(left.into_iter().map(|left| left.net_sale(plan.base)).collect())
     }
+}
+
+/// What is left of one sale, as [`Facts::net`] says it of all.
+pub(super) fn net_of<'a>(
+    sale: &'a Sale,
+    returns: &[SaleReturn],
+    payment: Option<&Payment>,
+    plan: &Plan,
+) -> Result<NetSale<'a>, Vec<Problem>> {
+    let mut problems = sale.problems();
+    let mut left = Left::of(sale);
+    for (index, fact) in returns.iter().enumerate() {
+        take_off(index, fact, Some(&mut left), plan, &mut problems);
+    }
+    if let Some(fact) = payment {
+        pay(0, fact, Some(&mut left), &mut problems);
+    }
+    if problems.is_empty() { Ok(left.net_sale(plan.base)) } else { Err(problems) }
 }
 
 /// A sale with what all its returns leave, and what those that count leave.

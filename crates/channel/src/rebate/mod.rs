@@ -12,19 +12,24 @@ mod facts;
 pub mod filter;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+mod incremental;
 pub mod law;
 mod ledger;
 mod levels;
 mod period;
 mod plan;
 mod plan_check;
+mod reason;
 #[cfg(feature = "grpc")]
 mod refusal;
+mod settle;
+mod simulate;
 #[cfg(feature = "grpc")]
 mod store;
 #[cfg(test)]
 mod tests;
 mod tiers;
+mod tree;
 #[cfg(feature = "grpc")]
 mod wire;
 
@@ -35,6 +40,7 @@ pub use facts::{
     ATTRIBUTES_MAX, ChainMember, FACTS_MAX, Facts, NetSale, PROBLEMS_MAX, Parts, Payment, Sale, SaleReturn,
 };
 pub use filter::Filter;
+pub use incremental::{Changed, Fact, Incremental};
 pub use ledger::{Difference, Entry, Hash, LedgerLine, NO_HASH, differences, facts_digest, first_broken};
 pub use levels::LevelsError;
 pub use period::{Period, PeriodKind};
@@ -42,4 +48,10 @@ pub use plan::{
     Base, Baseline, Basis, Levels, Measure, Participation, Pay, PayeeKind, Payout, PayoutKind, PaysOn, Plan,
     Problem, SameLevel, ThresholdRule, Tier, TierMode, TierSchedule, TierScope,
 };
+pub use reason::{REASON_LINES_MAX, Reason, TierReached, facts_of, tier_reached, true_up};
+pub use settle::{Account, Settled, settle};
+pub use simulate::{Change, Exposure, PERIODS_MAX, Simulated, Simulation, simulate};
 pub use tiers::{Beside, Cliff, Volume};
+pub use tree::{MOVES_MAX, Move, MoveError, Tree};
+#[cfg(feature = "grpc")]
+pub use wire::plan_to_wire;

@@ -1,8 +1,8 @@
 //! Whether a plan is well formed. The law is looked at elsewhere.
 
 use super::plan::{
-    Baseline, Basis, CAP_MINOR_MAX, DEPTH_MAX, GRADES_MAX, Levels, Measure, Pay, PaysOn, PayoutKind, Plan, Problem,
-    RATIO_MAX, SameLevel, TIERS_MAX, TierMode, TierSchedule, TierScope, UNIT_MINOR_MAX, WHOLE_BP,
+    Baseline, Basis, CAP_MINOR_MAX, DEPTH_MAX, GRADES_MAX, Levels, Measure, Pay, PayoutKind, PaysOn, Plan,
+    Problem, RATIO_MAX, SameLevel, TIERS_MAX, TierMode, TierSchedule, TierScope, UNIT_MINOR_MAX, WHOLE_BP,
     WINDOW_DAYS_MAX,
 };
 
@@ -102,8 +102,7 @@ fn check_schedule(schedule: &TierSchedule, problems: &mut Vec<Problem>) {
 fn check_measure(schedule: &TierSchedule, problems: &mut Vec<Problem>) {
     let mut wrong = |field: &str, text: &str| problems.push(Problem::new(format!("tiers.{field}"), text));
     let ratio = matches!(schedule.measure, Measure::Growth | Measure::Mix);
-    let (period, retroactive) =
-        (schedule.scope == TierScope::Period, schedule.mode == TierMode::Retroactive);
+    let (period, retroactive) = (schedule.scope == TierScope::Period, schedule.mode == TierMode::Retroactive);
     if ratio && !(period && retroactive) {
         wrong("mode", "growth and mix need the period as scope and the retroactive mode");
     }

@@ -139,7 +139,8 @@ impl TierSchedule {
         Some(match self.mode {
             TierMode::Marginal => {
                 let measure = measured.over;
-                let reached = self.tiers.iter().enumerate().take_while(move |(_, tier)| begins(tier) < measure);
+                let reached =
+                    self.tiers.iter().enumerate().take_while(move |(_, tier)| begins(tier) < measure);
                 Either::Many(reached.map(move |(index, tier)| {
                     let end = self.tiers.get(index + 1).map_or(measure, begins);
                     Reached { index, tier: *tier, from: begins(tier), to: end.min(measure) }

@@ -1,6 +1,8 @@
 //! From the text of a filter to its checked form.
 
-use super::{Arithmetic, Compare, DEPTH_MAX, FIELDS, FilterError, Kind, NODES_MAX, Node, SOURCE_MAX, TextTest};
+use super::{
+    Arithmetic, Compare, DEPTH_MAX, FIELDS, FilterError, Kind, NODES_MAX, Node, SOURCE_MAX, TextTest,
+};
 
 /// Characters of the text that an error quotes.
 const QUOTE_MAX: usize = 30;
@@ -43,8 +45,7 @@ fn lex(source: &str) -> Result<Vec<(Token, usize)>, FilterError> {
         if first.is_whitespace() {
             place += 1;
         } else if first.is_ascii_alphabetic() || first == '_' {
-            let name: String =
-                rest.iter().take_while(|c| c.is_ascii_alphanumeric() || **c == '_').collect();
+            let name: String = rest.iter().take_while(|c| c.is_ascii_alphanumeric() || **c == '_').collect();
             place += name.len();
             tokens.push((Token::Name(name), at));
         } else if first.is_ascii_digit() {
@@ -268,8 +269,11 @@ impl Parser {
         }
         let (mut node, kind, _) = self.member()?;
         for negation in signs.into_iter().rev() {
-            let (wanted, text) =
-                if negation { (Kind::Bool, "a condition after `!`") } else { (Kind::Int, "a number after `-`") };
+            let (wanted, text) = if negation {
+                (Kind::Bool, "a condition after `!`")
+            } else {
+                (Kind::Int, "a number after `-`")
+            };
             expect(kind, wanted, at, text)?;
             node = if negation { Node::Not(Box::new(node)) } else { Node::Negative(Box::new(node)) };
         }
@@ -383,11 +387,7 @@ impl Parser {
     }
 }
 
-fn both(
-    left: Typed,
-    right: Typed,
-    node: fn(Box<Node>, Box<Node>) -> Node,
-) -> Result<Typed, FilterError> {
+fn both(left: Typed, right: Typed, node: fn(Box<Node>, Box<Node>) -> Node) -> Result<Typed, FilterError> {
     for (kind, at) in [(left.1, left.2), (right.1, right.2)] {
         expect(kind, Kind::Bool, at, "a condition")?;
     }

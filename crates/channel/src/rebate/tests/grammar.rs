@@ -170,7 +170,8 @@ fn a_mix_pays_on_the_share_of_what_passes() {
         mix: Some(Filter::compile("category == 'green'").unwrap()),
         ..schedule(TierMode::Retroactive, TierScope::Period, &[(2_500, 100), (5_000, 200)])
     };
-    let kind = |id: &str, category: &str, amount| Sale { category: category.to_owned(), ..sale(id, amount, "d") };
+    let kind =
+        |id: &str, category: &str, amount| Sale { category: category.to_owned(), ..sale(id, amount, "d") };
     let sales = facts(vec![kind("a", "green", 30_000), kind("b", "grey", 70_000)]);
     let everything = Plan { tiers: Some(tiers.clone()), ..plan("CNY") };
     let part = Plan { tiers: Some(TierSchedule { pays_on: PaysOn::Part, ..tiers }), ..plan("CNY") };
@@ -198,9 +199,8 @@ fn early_payment_pays_each_sale_by_its_days() {
         (Some(date(2026, 4, 15)), 0),
         (None, 0),
     ] {
-        let payment = |occurred_on| {
-            Payment { event_id: "p".to_owned(), sale_event_id: "s".to_owned(), occurred_on }
-        };
+        let payment =
+            |occurred_on| Payment { event_id: "p".to_owned(), sale_event_id: "s".to_owned(), occurred_on };
         let payments = paid_on.map(payment).into_iter().collect();
         let facts = Facts { sales: vec![sold.clone()], payments, ..Facts::default() };
         assert_eq!(total(&plan, &facts), expected, "{paid_on:?}");
@@ -242,7 +242,10 @@ fn a_cap_on_margin_is_shared_out() {
     // 10 % would be 6,000 and 3,000; a quarter of 24,000 is 6,000.
     let sales = facts(vec![of("1", 60_000, 20_000, "a"), of("2", 30_000, 4_000, "b")]);
     let outcome = calculate(&plan, DAY, &sales, Detail::Everybody).unwrap();
-    assert_eq!((outcome.total, outcome.members["a"].amount, outcome.members["b"].amount), (6_000, 4_000, 2_000));
+    assert_eq!(
+        (outcome.total, outcome.members["a"].amount, outcome.members["b"].amount),
+        (6_000, 4_000, 2_000)
+    );
     assert!(explain(&plan, &outcome.members["b"].lines[1]).zh.contains("毛利 240.00 CNY 的 25.00 %"));
     assert_eq!(total(&plan, &facts(vec![of("1", 60_000, -5, "a")])), 0);
     // The plan's own cap is the lower one.
@@ -271,7 +274,10 @@ fn what_does_not_go_together_is_named() {
             Plan { base: Base { returns: true, ..Base::default() }, clawback_days: 5, ..tiers(|_| ()) },
             "clawback_days",
         ),
-        (Plan { payout: Payout { carry_under_minor: -1, ..Payout::default() }, ..tiers(|_| ()) }, "payout.carry_under_minor"),
+        (
+            Plan { payout: Payout { carry_under_minor: -1, ..Payout::default() }, ..tiers(|_| ()) },
+            "payout.carry_under_minor",
+        ),
         (tiers(|_| ()), ""),
     ] {
         assert_eq!(field(plan), expected);

@@ -5,6 +5,8 @@ mod oracle;
 mod properties;
 #[cfg(feature = "grpc")]
 mod service;
+#[cfg(feature = "grpc")]
+mod settling;
 
 use std::collections::BTreeMap;
 
@@ -71,6 +73,7 @@ pub(super) fn sale(event_id: &str, amount_minor: i64, chain: &str) -> Sale {
         quantity: 1,
         category: String::new(),
         chain: chain.split(' ').map(member).collect(),
+        chain_open: false,
         parts: Parts::default(),
         due_on: None,
         attributes: BTreeMap::new(),
@@ -270,7 +273,11 @@ fn a_member_who_moves_changes_later_sales_only() {
 #[test]
 fn a_late_return_is_not_clawed_back() {
     let tiers = Some(schedule(TierMode::Marginal, TierScope::Period, &[(0, 1_000)]));
-    let returned = Facts { sales: vec![sale("s", 1_000, "d")], returns: vec![sale_return("r", "s", 1_000)], ..Facts::default() };
+    let returned = Facts {
+        sales: vec![sale("s", 1_000, "d")],
+        returns: vec![sale_return("r", "s", 1_000)],
+        ..Facts::default()
+    };
     // From March 15 to April 2 are 18 days.
     for (clawback_days, expected) in [(0, 0), (17, 100), (18, 0), (90, 0)] {
         let plan = Plan { tiers: tiers.clone(), clawback_days, ..plan("CNY") };

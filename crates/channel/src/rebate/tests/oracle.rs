@@ -66,9 +66,7 @@ struct Sold {
 /// The measure as a fraction; `None` for one that pays nothing.
 fn measure(schedule: &TierSchedule, sold: &Sold) -> Option<BigRational> {
     let rolling = schedule.window_days > 0;
-    let ratio = |part: i128, of: i128| {
-        (of > 0 && part >= 0).then(|| whole(part) * whole(10_000) / whole(of))
-    };
+    let ratio = |part: i128, of: i128| (of > 0 && part >= 0).then(|| whole(part) * whole(10_000) / whole(of));
     match schedule.measure {
         _ if sold.amount == 0 && sold.quantity == 0 => None,
         Measure::Amount => Some(whole(if rolling { sold.window_amount } else { sold.amount })),

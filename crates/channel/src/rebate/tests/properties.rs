@@ -127,24 +127,26 @@ pub(super) fn any_plan() -> impl Strategy<Value = Plan> {
         any::<(bool, bool)>(),
         (prop::option::of(any_filter()), any::<(bool, bool, bool, bool)>()),
     )
-        .prop_map(|(tiers, levels, rounding, least, caps, clawback_days, (only_t, quarter), (filter, base))| {
-            let base = Base { tax: base.0, freight: base.1, discounts: base.2, returns: base.3 };
-            Plan {
-                tiers,
-                levels: Some(levels),
-                rounding,
-                base,
-                filter,
-                period: if quarter { PeriodKind::Quarter } else { PeriodKind::Month },
-                payout_min_minor: least,
-                cap_member_minor: caps.0,
-                cap_plan_minor: caps.1,
-                cap_margin_bp: caps.2,
-                clawback_days: if base.returns { 0 } else { clawback_days },
-                categories: if only_t { vec!["t".to_owned()] } else { Vec::new() },
-                ..plan("CNY")
-            }
-        })
+        .prop_map(
+            |(tiers, levels, rounding, least, caps, clawback_days, (only_t, quarter), (filter, base))| {
+                let base = Base { tax: base.0, freight: base.1, discounts: base.2, returns: base.3 };
+                Plan {
+                    tiers,
+                    levels: Some(levels),
+                    rounding,
+                    base,
+                    filter,
+                    period: if quarter { PeriodKind::Quarter } else { PeriodKind::Month },
+                    payout_min_minor: least,
+                    cap_member_minor: caps.0,
+                    cap_plan_minor: caps.1,
+                    cap_margin_bp: caps.2,
+                    clawback_days: if base.returns { 0 } else { clawback_days },
+                    categories: if only_t { vec!["t".to_owned()] } else { Vec::new() },
+                    ..plan("CNY")
+                }
+            },
+        )
 }
 
 fn any_chain() -> impl Strategy<Value = Vec<ChainMember>> {
@@ -353,6 +355,7 @@ proptest! {
                     balance_minor: change.balance_minor,
                     posted_at_ms: 0,
                     facts: facts_digest(batch),
+                    detail: None,
                 };
                 ledger.push(entry.seal(ledger.last().map_or(NO_HASH, |line| line.hash)));
             }
@@ -368,6 +371,88 @@ proptest! {
         if let Some(line) = ledger.first_mut() {
             line.entry.amount_minor += 1;
             prop_assert_eq!(first_broken(&ledger), Some(1));
+        }
+    }
+
+    /// Fact by fact, in any order that has each sale before its returns, gives what all facts at once give.
+    #[test]
+    fn incremental_is_recomputed(
+        plan in any_plan(), facts in any_facts(),
+        order in prop::collection::vec(0usize..1_000, 40),
+    ) {
+        prop_assume!(plan.problems().is_empty());
+        let mut waiting: Vec<Fact> = Vec::new();
+        let mut later: Vec<Fact> = facts.returns.iter().cloned().map(Fact::Return).collect();
+        later.extend(facts.payments.iter().cloned().map(Fact::Payment));
+        waiting.extend(facts.sales.iter().cloned().map(Fact::Sale));
+        let mut state = Incremental::new(plan.clone(), DAY).unwrap();
+        let mut so_far = Facts::default();
+        for place in order.into_iter().chain(std::iter::repeat(0)) {
+            if waiting.is_empty() {
+                break;
+            }
+            let fact = waiting.remove(place % waiting.len());
+            match &fact {
+                Fact::Sale(sale) => {
+                    let id = &sale.event_id;
+                    let of_it = |fact: &Fact| match fact {
+                        Fact::Return(fact) => fact.sale_event_id == *id,
+                        Fact::Payment(fact) => fact.sale_event_id == *id,
+                        Fact::Sale(_) => false,
+                    };
+                    let (free, rest) = later.drain(..).partition(of_it);
+                    later = rest;
+                    let free: Vec<Fact> = free;
+                    waiting.extend(free);
+                    so_far.sales.push(sale.clone());
+                }
+                Fact::Return(fact) => so_far.returns.push(fact.clone()),
+                Fact::Payment(fact) => so_far.payments.push(fact.clone()),
+            }
+            state.apply(fact.clone()).unwrap();
+            prop_assert_eq!(state.apply(fact).unwrap(), []);
+            let whole = run(&plan, &so_far);
+            prop_assert_eq!(state.amounts().unwrap(), amounts(&whole));
+            prop_assert_eq!(state.total(), whole.total);
+        }
+        prop_assert_eq!(so_far.count(), facts.count());
+    }
+
+    /// A sale keeps the chain of its day, however members move afterwards.
+    #[test]
+    fn a_move_changes_no_earlier_sale(
+        steps in prop::collection::vec((0usize..6, 0usize..7, -40i32..40), 0..12),
+        moved in (0usize..6, 0usize..7, -40i32..40),
+    ) {
+        let ids = ["a", "b", "c", "d", "e", "f", ""];
+        let on = |days: i32| DAY.checked_add(days.days()).unwrap();
+        let step = |(member, parent, days): (usize, usize, i32)| Move {
+            member_id: ids[member].to_owned(),
+            effective_on: on(days),
+            parent_id: ids[parent].to_owned(),
+            grade: String::new(),
+        };
+        let mut tree = Tree::default();
+        for one in steps {
+            let before = tree.clone();
+            if tree.put(step(one)).is_err() {
+                prop_assert_eq!(&tree, &before);
+            }
+        }
+        let before = tree.clone();
+        let _ = tree.put(step(moved));
+        for id in &ids[..6] {
+            for days in -45..45 {
+                let chain = tree.chain(id, on(days));
+                // No member stands above itself, ever.
+                let mut seen: Vec<_> = chain.iter().map(|member| member.member_id.clone()).collect();
+                seen.sort();
+                seen.dedup();
+                prop_assert_eq!(seen.len(), chain.len());
+                if days < moved.2 {
+                    prop_assert_eq!(chain, before.chain(id, on(days)));
+                }
+            }
         }
     }
 }
