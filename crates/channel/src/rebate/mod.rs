@@ -32,6 +32,7 @@ mod tiers;
 mod tree;
 #[cfg(feature = "grpc")]
 mod wire;
+pub mod yaml;
 
 pub use calculate::{CalculateError, Detail, LINES_MAX, Line, LineKind, MemberOutcome, Outcome, calculate};
 pub use exact::{Exact, Rounding, SCALE, apportion, split};

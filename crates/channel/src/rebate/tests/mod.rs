@@ -7,6 +7,7 @@ mod properties;
 mod service;
 #[cfg(feature = "grpc")]
 mod settling;
+mod yaml;
 
 use std::collections::BTreeMap;
 
