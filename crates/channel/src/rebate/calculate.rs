@@ -137,7 +137,7 @@ pub enum Detail<'a> {
     Everybody,
     /// One member's.
     Member(&'a str),
-    /// So many of each member, and all that take something off.
+    /// So many of each member in the order of the facts, and all that take something off.
     Each(usize),
 }
 
@@ -192,8 +192,10 @@ pub fn calculate(
     if count > FACTS_MAX {
         return Err(CalculateError::FactsTooMany { count });
     }
-    let net = facts.net(plan).map_err(CalculateError::FactsInvalid)?;
-    let mut book = Book { members: BTreeMap::new(), detail, lines: 0, left_off: 0 };
+    // Lines stand in the order of their events, unless only some of them are kept.
+    let by_id = matches!(detail, Detail::Everybody | Detail::Member(_));
+    let net = facts.net_in(plan, by_id).map_err(CalculateError::FactsInvalid)?;
+    let mut book = Book { places: HashMap::new(), members: Vec::new(), detail, lines: 0, left_off: 0 };
     let counted = earn(plan, period, &net, &mut book)?;
     limit(plan, counted.margin, &mut book)?;
     let total = book.total()?;
@@ -203,8 +205,8 @@ pub fn calculate(
         total,
         sales_counted: counted.sales,
         sales_left_out: net.len() - counted.sales,
-        members: book.members,
         lines_left_off: book.left_off,
+        members: book.into_members(),
     })
 }
 
@@ -285,11 +287,11 @@ impl Sums {
 }
 
 /// Posts what sales earn by tiers and levels.
-fn earn(
+fn earn<'f>(
     plan: &Plan,
     period: Period,
-    net: &[NetSale<'_>],
-    book: &mut Book<'_>,
+    net: &[NetSale<'f>],
+    book: &mut Book<'f, '_>,
 ) -> Result<Counted, CalculateError> {
     let mut counted = Counted { base: 0, margin: 0, sales: 0 };
     let by_period = plan.tiers.as_ref().filter(|schedule| schedule.scope == TierScope::Period);
@@ -319,11 +321,20 @@ fn earn(
             let volume = Volume { amount, quantity, beside };
             book.post_tiers(&seller.member_id, schedule, volume, Some(&sale.sale.event_id), plan.rounding)?;
         }
-        if let Some(levels) = &plan.levels {
-            let lines = levels.lines(sale, plan.rounding).map_err(|error| at_sale(sale, error))?;
-            for (member_id, line) in lines {
-                book.post(member_id, line)?;
+        match &plan.levels {
+            Some(levels) if book.detail == Detail::Nobody => {
+                let amounts = levels.amounts(sale, plan.rounding).map_err(|error| at_sale(sale, error))?;
+                for (member_id, amount) in amounts {
+                    book.add(member_id, amount)?;
+                }
             }
+            Some(levels) => {
+                let drafts = levels.drafts(sale, plan.rounding).map_err(|error| at_sale(sale, error))?;
+                for (member_id, amount, draft) in drafts {
+                    book.post_with(member_id, amount, || draft.line(sale, amount))?;
+                }
+            }
+            None => {}
         }
     }
     if let Some(schedule) = by_period {
@@ -358,16 +369,16 @@ pub(super) fn at_sale(sale: &NetSale<'_>, error: LevelsError) -> CalculateError 
 }
 
 /// Posts what the smallest payout and the caps take off, in this order.
-fn limit(plan: &Plan, margin: i128, book: &mut Book<'_>) -> Result<(), CalculateError> {
+fn limit(plan: &Plan, margin: i128, book: &mut Book<'_, '_>) -> Result<(), CalculateError> {
     let least = i128::from(plan.payout_min_minor);
     let cap = plan.cap_member_minor.map(i128::from);
     for (member_id, amount) in book.amounts() {
         if amount > 0 && amount < least {
             let kind = LineKind::PayoutMinimum { least };
-            book.post(&member_id, Line::adjustment(kind, None, amount, -amount))?;
+            book.post(member_id, Line::adjustment(kind, None, amount, -amount))?;
         } else if let Some(cap) = cap.filter(|cap| amount > *cap) {
             let kind = LineKind::MemberCap { cap };
-            book.post(&member_id, Line::adjustment(kind, None, amount, cap - amount))?;
+            book.post(member_id, Line::adjustment(kind, None, amount, cap - amount))?;
         }
     }
     let Some((cap, kind)) = cap_of_all(plan, margin) else { return Ok(()) };
@@ -376,7 +387,7 @@ fn limit(plan: &Plan, margin: i128, book: &mut Book<'_>) -> Result<(), Calculate
         let shares = apportion(cap, &amounts).ok_or(CalculateError::Overflow)?;
         for ((member_id, amount), share) in amounts.into_iter().zip(shares) {
             if share != amount {
-                book.post(&member_id, Line::adjustment(kind, None, amount, share - amount))?;
+                book.post(member_id, Line::adjustment(kind, None, amount, share - amount))?;
             }
         }
     }
@@ -398,14 +409,15 @@ pub(super) fn cap_of_all(plan: &Plan, margin: i128) -> Option<(i128, LineKind)> 
 }
 
 /// Amounts by member while they are added up, and the lines that were asked for.
-struct Book<'a> {
-    members: BTreeMap<String, MemberOutcome>,
-    detail: Detail<'a>,
+struct Book<'f, 'd> {
+    places: HashMap<&'f str, usize>,
+    members: Vec<(&'f str, MemberOutcome)>,
+    detail: Detail<'d>,
     lines: usize,
     left_off: usize,
 }
 
-impl Book<'_> {
+impl<'f> Book<'f, '_> {
     fn wants(&self, member_id: &str) -> bool {
         match self.detail {
             Detail::Nobody => false,
@@ -416,12 +428,20 @@ impl Book<'_> {
 
     fn post_tiers(
         &mut self,
-        member_id: &str,
+        member_id: &'f str,
         schedule: &TierSchedule,
         volume: Volume,
         event_id: Option<&str>,
         rule: Rounding,
     ) -> Result<(), CalculateError> {
+        if self.wants(member_id) && self.is_full(member_id) {
+            let (amount, lines) = schedule.amount_of(volume, rule).ok_or(CalculateError::Overflow)?;
+            if lines > 0 {
+                self.add(member_id, amount)?.lines_left_off += lines;
+                self.left_off += lines;
+            }
+            return Ok(());
+        }
         if self.wants(member_id) {
             for line in schedule.lines(volume, event_id, rule).ok_or(CalculateError::Overflow)? {
                 self.post(member_id, line)?;
@@ -432,16 +452,44 @@ impl Book<'_> {
         if amount == 0 { Ok(()) } else { self.add(member_id, amount).map(|_| ()) }
     }
 
-    fn post(&mut self, member_id: &str, line: Line) -> Result<(), CalculateError> {
+    /// Whether a member has all the lines that are kept of it.
+    fn is_full(&self, member_id: &str) -> bool {
+        let Detail::Each(most) = self.detail else { return false };
+        let member = self.places.get(member_id).and_then(|place| self.members.get(*place));
+        member.is_some_and(|(_, member)| member.lines.len() >= most)
+    }
+
+    fn post(&mut self, member_id: &'f str, line: Line) -> Result<(), CalculateError> {
+        let keep = line.pay.is_none();
+        self.post_line(member_id, line.amount, keep, || line)
+    }
+
+    /// Posts a line that is only made when it is kept.
+    fn post_with(
+        &mut self,
+        member_id: &'f str,
+        amount: i128,
+        line: impl FnOnce() -> Line,
+    ) -> Result<(), CalculateError> {
+        self.post_line(member_id, amount, false, line)
+    }
+
+    fn post_line(
+        &mut self,
+        member_id: &'f str,
+        amount: i128,
+        keep: bool,
+        line: impl FnOnce() -> Line,
+    ) -> Result<(), CalculateError> {
         let wanted = self.wants(member_id);
-        let (amount, detail, lines) = (line.amount, self.detail, self.lines);
+        let (detail, lines) = (self.detail, self.lines);
         let member = self.add(member_id, amount)?;
         let room = match detail {
-            Detail::Each(most) => member.lines.len() < most || line.pay.is_none(),
+            Detail::Each(most) => keep || member.lines.len() < most,
             _ => lines < LINES_MAX,
         };
         if wanted && room {
-            member.lines.push(line);
+            member.lines.push(line());
             self.lines += 1;
         } else if wanted {
             member.lines_left_off += 1;
@@ -450,21 +498,30 @@ impl Book<'_> {
         Ok(())
     }
 
-    fn add(&mut self, member_id: &str, amount: i128) -> Result<&mut MemberOutcome, CalculateError> {
-        if !self.members.contains_key(member_id) {
-            self.members.insert(member_id.to_owned(), MemberOutcome::default());
-        }
-        let member = self.members.get_mut(member_id).ok_or(CalculateError::Overflow)?;
+    fn add(&mut self, member_id: &'f str, amount: i128) -> Result<&mut MemberOutcome, CalculateError> {
+        let members = &mut self.members;
+        let place = *self.places.entry(member_id).or_insert_with(|| {
+            members.push((member_id, MemberOutcome::default()));
+            members.len() - 1
+        });
+        let (_, member) = self.members.get_mut(place).ok_or(CalculateError::Overflow)?;
         member.amount = member.amount.checked_add(amount).ok_or(CalculateError::Overflow)?;
         Ok(member)
     }
 
-    fn amounts(&self) -> Vec<(String, i128)> {
-        self.members.iter().map(|(id, member)| (id.clone(), member.amount)).collect()
+    /// By id.
+    fn amounts(&self) -> Vec<(&'f str, i128)> {
+        let mut amounts: Vec<_> = self.members.iter().map(|(id, member)| (*id, member.amount)).collect();
+        amounts.sort_unstable();
+        amounts
     }
 
     fn total(&self) -> Result<i128, CalculateError> {
-        let mut amounts = self.members.values().map(|member| member.amount);
+        let mut amounts = self.members.iter().map(|(_, member)| member.amount);
         amounts.try_fold(0i128, i128::checked_add).ok_or(CalculateError::Overflow)
+    }
+
+    fn into_members(self) -> BTreeMap<String, MemberOutcome> {
+        self.members.into_iter().map(|(id, member)| (id.to_owned(), member)).collect()
     }
 }

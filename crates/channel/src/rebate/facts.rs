@@ -135,35 +135,52 @@ impl Facts {
     /// Every fact that can't be one: out of range, two contents under one id, a return or payment
     /// without its sale, a return before it or of more than was sold, two payments of one sale.
     pub fn net(&self, plan: &Plan) -> Result<Vec<NetSale<'_>>, Vec<Problem>> {
+        self.net_in(plan, true)
+    }
+
+    /// As [`Facts::net`]; in the order of the facts when `by_id` is false, which is faster.
+    pub(super) fn net_in(&self, plan: &Plan, by_id: bool) -> Result<Vec<NetSale<'_>>, Vec<Problem>> {
         let mut problems = Vec::new();
-        let sales = unique(&self.sales, "sales", |sale| &sale.event_id, &mut problems);
-        let returns = unique(&self.returns, "returns", |fact| &fact.event_id, &mut problems);
-        let payments = unique(&self.payments, "payments", |fact| &fact.event_id, &mut problems);
+        let sales = Unique::of(&self.sales, "sales", |sale| &sale.event_id, &mut problems);
+        let returns = Unique::of(&self.returns, "returns", |fact| &fact.event_id, &mut problems);
+        let payments = Unique::of(&self.payments, "payments", |fact| &fact.event_id, &mut problems);
         for (index, sale) in self.sales.iter().enumerate() {
             let found = sale.problems();
             if !found.is_empty() {
                 problems.extend(below(&format!("sales[{index}]"), found));
             }
         }
-        for (list, ids) in [("returns", ids(&returns)), ("payments", ids(&payments))] {
-            for id in ids.into_iter().filter(|id| place_of(&sales, id).is_some()) {
+        for (list, ids) in [("returns", returns.ids()), ("payments", payments.ids())] {
+            for id in ids.into_iter().filter(|id| sales.place(id).is_some()) {
                 problems.push(Problem::new(list, format!("event id {id:?} names a sale too")));
             }
         }
-        let mut left: Vec<Left<'_>> = sales.iter().map(|(_, _, sale)| Left::of(sale)).collect();
-        for (_, index, fact) in returns {
-            let place = place_of(&sales, &fact.sale_event_id);
-            take_off(index, fact, place.and_then(|place| left.get_mut(place)), plan, &mut problems);
+        // At the place of each sale in the list; one that came twice is left once.
+        let mut left: Vec<Option<Left<'_>>> = vec![None; self.sales.len()];
+        for place in sales.places() {
+            if let (Some(left), Some(sale)) = (left.get_mut(place), self.sales.get(place)) {
+                *left = Some(Left::of(sale));
+            }
         }
-        for (_, index, fact) in payments {
-            let place = place_of(&sales, &fact.sale_event_id);
-            pay(index, fact, place.and_then(|place| left.get_mut(place)), &mut problems);
+        for (index, fact) in returns.facts() {
+            let left = sales.place(&fact.sale_event_id).and_then(|place| left.get_mut(place)?.as_mut());
+            take_off(index, fact, left, plan, &mut problems);
+        }
+        for (index, fact) in payments.facts() {
+            let left = sales.place(&fact.sale_event_id).and_then(|place| left.get_mut(place)?.as_mut());
+            pay(index, fact, left, &mut problems);
         }
         if !problems.is_empty() {
             problems.truncate(PROBLEMS_MAX);
             return Err(problems);
         }
-        Ok(left.into_iter().map(|left| left.net_sale(plan.base)).collect())
+        let base = plan.base;
+        Ok(if by_id {
+            let in_order = sales.places().filter_map(|place| left.get_mut(place)?.take());
+            in_order.map(|left| left.net_sale(base)).collect()
+        } else {
+            left.into_iter().flatten().map(|left| left.net_sale(base)).collect()
+        })
     }
 }
 
@@ -186,6 +203,7 @@ pub(super) fn net_of<'a>(
 }
 
 /// A sale with what all its returns leave, and what those that count leave.
+#[derive(Clone)]
 struct Left<'a> {
     sale: &'a Sale,
     amount: i64,
@@ -252,41 +270,67 @@ pub(super) fn days(first: Date, last: Date) -> Option<i32> {
     first.until(last).ok().map(|span| span.get_days())
 }
 
-/// Facts of one kind by id, each once, with their place in the list.
-type Unique<'a, T> = Vec<(&'a str, usize, &'a T)>;
-
-fn unique<'a, T: PartialEq>(
+/// Facts of one kind, each id once, sorted by id. The first bytes of an id stand beside its place, so
+/// that a comparison seldom has to look at the fact itself.
+struct Unique<'a, T> {
     facts: &'a [T],
-    list: &str,
     id: fn(&T) -> &str,
-    problems: &mut Vec<Problem>,
-) -> Unique<'a, T> {
-    let mut sorted: Unique<'a, T> =
-        facts.iter().enumerate().map(|(index, fact)| (id(fact), index, fact)).collect();
-    sorted.sort_by_key(|(id, index, _)| (*id, *index));
-    let mut by_id: Unique<'a, T> = Vec::with_capacity(sorted.len());
-    for (key, index, fact) in sorted {
-        match by_id.last() {
-            Some((before, first, other)) if *before == key => {
-                if *other != fact {
-                    problems.push(Problem::new(
-                        format!("{list}[{index}].event_id"),
-                        format!("{key:?} is the id of {list}[{first}] too, which has another content"),
-                    ));
-                }
+    sorted: Vec<(u128, usize)>,
+}
+
+impl<'a, T: PartialEq> Unique<'a, T> {
+    fn of(facts: &'a [T], list: &str, id: fn(&T) -> &str, problems: &mut Vec<Problem>) -> Self {
+        let at = |place: usize| facts.get(place).map(id).unwrap_or_default();
+        let mut sorted: Vec<(u128, usize)> =
+            facts.iter().enumerate().map(|(place, fact)| (first_bytes(id(fact)), place)).collect();
+        sorted.sort_unstable_by(|(key, a), (other, b)| {
+            key.cmp(other).then_with(|| at(*a).cmp(at(*b))).then(a.cmp(b))
+        });
+        sorted.dedup_by(|(key, later), (other, first)| {
+            let same = key == other && at(*later) == at(*first);
+            if same && facts.get(*later) != facts.get(*first) {
+                problems.push(Problem::new(
+                    format!("{list}[{later}].event_id"),
+                    format!("{:?} is the id of {list}[{first}] too, which has another content", at(*first)),
+                ));
             }
-            _ => by_id.push((key, index, fact)),
-        }
+            same
+        });
+        Self { facts, id, sorted }
     }
-    by_id
+
+    /// Places in the list, by id.
+    fn places(&self) -> impl Iterator<Item = usize> {
+        self.sorted.iter().map(|(_, place)| *place)
+    }
+
+    /// Places and facts, by id.
+    fn facts(&self) -> impl Iterator<Item = (usize, &'a T)> {
+        self.places().filter_map(|place| Some((place, self.facts.get(place)?)))
+    }
+
+    fn ids(&self) -> Vec<&'a str> {
+        self.facts().map(|(_, fact)| (self.id)(fact)).collect()
+    }
+
+    fn place(&self, id: &str) -> Option<usize> {
+        let wanted = first_bytes(id);
+        let order = |(key, place): &(u128, usize)| {
+            let there = || self.facts.get(*place).map(self.id).unwrap_or_default();
+            key.cmp(&wanted).then_with(|| there().cmp(id))
+        };
+        let found = self.sorted.binary_search_by(order).ok()?;
+        self.sorted.get(found).map(|(_, place)| *place)
+    }
 }
 
-fn ids<'a, T>(facts: &Unique<'a, T>) -> Vec<&'a str> {
-    facts.iter().map(|(id, _, _)| *id).collect()
-}
-
-fn place_of<T>(facts: &Unique<'_, T>, id: &str) -> Option<usize> {
-    facts.binary_search_by_key(&id, |(id, _, _)| id).ok()
+/// The first 16 bytes, zeros behind a shorter text: where two differ, they are in the order of the texts.
+fn first_bytes(text: &str) -> u128 {
+    let mut bytes = [0; 16];
+    for (to, from) in bytes.iter_mut().zip(text.bytes()) {
+        *to = from;
+    }
+    u128::from_be_bytes(bytes)
 }
 
 impl Sale {

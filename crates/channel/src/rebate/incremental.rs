@@ -198,8 +198,8 @@ impl Incremental {
             adds.direct.push((seller.member_id.clone(), paid.ok_or(CalculateError::Overflow)?));
         }
         if let Some(levels) = &plan.levels {
-            let lines = levels.lines(net, rule).map_err(|error| at_sale(net, error))?;
-            adds.direct.extend(lines.into_iter().map(|(member, line)| (member.to_owned(), line.amount)));
+            let amounts = levels.amounts(net, rule).map_err(|error| at_sale(net, error))?;
+            adds.direct.extend(amounts.map(|(member, amount)| (member.to_owned(), amount)));
         }
         Ok(())
     }

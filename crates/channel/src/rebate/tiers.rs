@@ -84,7 +84,12 @@ impl TierSchedule {
     /// The rounded amount of [`TierSchedule::lines`] without the lines: what is asked most.
     #[must_use]
     pub fn amount(&self, volume: Volume, rule: Rounding) -> Option<i128> {
-        let (mut exact, mut some) = (Exact::default(), false);
+        self.amount_of(volume, rule).map(|(amount, _)| amount)
+    }
+
+    /// The amount, and how many lines it is.
+    pub(super) fn amount_of(&self, volume: Volume, rule: Rounding) -> Option<(i128, usize)> {
+        let (mut exact, mut lines) = (Exact::default(), 0);
         for Reached { tier, from, to, .. } in self.reached(volume)? {
             let base = match (self.mode, tier.pay) {
                 (TierMode::Marginal, _) => to - from,
@@ -92,9 +97,13 @@ impl TierSchedule {
                 (TierMode::Retroactive, Pay::PerUnit(_)) => volume.quantity,
             };
             exact = exact.plus(worth(tier.pay, base)?)?;
-            some = true;
+            lines += 1;
         }
-        Some(if some { exact.rounded(rule).max(self.floor_minor.into()) } else { 0 })
+        if lines == 0 {
+            return Some((0, 0));
+        }
+        let (amount, floor) = (exact.rounded(rule), i128::from(self.floor_minor));
+        Some(if amount < floor { (floor, lines + 1) } else { (amount, lines) })
     }
 
     /// What a retroactive rate is applied to, minor units.

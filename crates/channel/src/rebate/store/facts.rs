@@ -186,7 +186,8 @@ pub(super) async fn select_facts(
     for days in ranges {
         let limit = (FACTS_MAX + 1).saturating_sub(facts.count());
         let rows = sqlx::query(
-            "SELECT body FROM channel_facts WHERE plan_id = $1 AND sold_on BETWEEN $2 AND $3 LIMIT $4",
+            "SELECT body FROM channel_facts WHERE plan_id = $1 AND sold_on BETWEEN $2 AND $3
+             ORDER BY sold_on, event_id LIMIT $4",
         )
         .bind(&plan.plan_id)
         .bind(days.start.to_string())

@@ -259,6 +259,23 @@ proptest! {
         prop_assert_eq!(facts_digest(&facts), facts_digest(&shuffled));
     }
 
+    /// However many lines are kept, the amounts are the same, and lines kept and left off are all lines.
+    #[test]
+    fn lines_that_are_not_kept_change_no_amount(plan in any_plan(), facts in any_facts(), most in 0usize..4) {
+        prop_assume!(plan.problems().is_empty());
+        let whole = run(&plan, &facts);
+        let some = calculate(&plan, DAY, &facts, Detail::Each(most)).unwrap();
+        let none = calculate(&plan, DAY, &facts, Detail::Nobody).unwrap();
+        prop_assert_eq!((some.total, none.total), (whole.total, whole.total));
+        prop_assert_eq!(amounts(&none), amounts(&whole));
+        for (id, member) in &whole.members {
+            let kept = &some.members[id];
+            prop_assert_eq!(kept.amount, member.amount);
+            prop_assert_eq!(kept.lines.len() + kept.lines_left_off, member.lines.len());
+            prop_assert!(kept.lines.iter().filter(|line| line.pay.is_some()).count() <= most);
+        }
+    }
+
     #[test]
     fn what_is_wholly_reversed_leaves_nothing(plan in any_plan(), facts in any_facts()) {
         let base = Base { returns: false, ..plan.base };
