@@ -41,6 +41,12 @@ struct Reader {
     marks: BTreeMap<String, (Mark, String)>,
 }
 
+/// A word of the form and what it means.
+type Word<T> = (&'static str, T);
+
+/// A same-level policy that pays.
+type Policy = fn(u32) -> SameLevel;
+
 /// A map with its path.
 struct Fields<'n> {
     mark: Mark,
@@ -295,7 +301,7 @@ impl Reader {
         let mut base = Base::default();
         let fields = top.get("base").and_then(|node| self.fields(node, "base", &["with"]));
         let Some(node) = fields.and_then(|fields| fields.get("with")) else { return base };
-        let parts: [(&str, fn(&mut Base)); 4] = [
+        let parts: [Word<fn(&mut Base)>; 4] = [
             ("tax", |base| base.tax = true),
             ("freight", |base| base.freight = true),
             ("discounts", |base| base.discounts = true),
@@ -462,8 +468,7 @@ impl Reader {
             Some(node) => {
                 let same = self.fields(node, "levels.same level", &["pays", "to"])?;
                 let pays = self.must(&same, "pays", "differential.same_level_rate_bp", values::share);
-                let words: [(&str, fn(u32) -> SameLevel); 2] =
-                    [("every", SameLevel::Every), ("nearest", SameLevel::Once)];
+                let words: [Word<Policy>; 2] = [("every", SameLevel::Every), ("nearest", SameLevel::Once)];
                 let to = self.must(&same, "to", "differential.same_level", |text| values::word(text, &words));
                 to?(pays?)
             }

@@ -45,6 +45,10 @@ impl Fault {
         Self { mark, field: field.to_owned(), expected, found }
     }
 
+    fn boxed(mark: Mark, field: &str, expected: Text, found: Text) -> Box<Self> {
+        Box::new(Self::new(mark, field, expected, found))
+    }
+
     /// The fault in words, without its place.
     #[must_use]
     pub fn message(&self, lang: Lang) -> String {
@@ -73,7 +77,7 @@ impl fmt::Display for Fault {
 /// # Errors
 /// Everything that is not as it must be, in the order of the file.
 pub fn read(source: &str) -> Result<Draft, Vec<Fault>> {
-    let root = tree::parse(source).map_err(|fault| vec![fault])?;
+    let root = tree::parse(source).map_err(|fault| vec![*fault])?;
     form::draft(&root)
 }
 

@@ -35,10 +35,10 @@ pub(super) enum Kind {
 }
 
 /// Reads one document.
-pub(super) fn parse(source: &str) -> Result<Node, Fault> {
+pub(super) fn parse(source: &str) -> Result<Node, Box<Fault>> {
     if source.len() > SOURCE_MAX {
         let expected = both(format!("at most {SOURCE_MAX} bytes"), format!("不超过 {SOURCE_MAX} 字节"));
-        return Err(Fault::new(Mark { line: 1, column: 1 }, "", expected, same(source.len().to_string())));
+        return Err(Fault::boxed(Mark { line: 1, column: 1 }, "", expected, same(source.len().to_string())));
     }
     let mut builder = Builder::default();
     for event in Parser::new_from_str(source) {
@@ -47,13 +47,23 @@ pub(super) fn parse(source: &str) -> Result<Node, Fault> {
             Err(error) => {
                 let at = error.marker();
                 let mark = Mark { line: at.line(), column: at.col() + 1 };
-                return Err(Fault::new(mark, "", same("YAML 1.2".to_owned()), same(error.info().to_owned())));
+                return Err(Fault::boxed(
+                    mark,
+                    "",
+                    same("YAML 1.2".to_owned()),
+                    same(error.info().to_owned()),
+                ));
             }
         }
     }
     builder.root.ok_or_else(|| {
         let expected = both("a plan".to_owned(), "返利计划".to_owned());
-        Fault::new(Mark { line: 1, column: 1 }, "", expected, both("nothing".to_owned(), "空文件".to_owned()))
+        Fault::boxed(
+            Mark { line: 1, column: 1 },
+            "",
+            expected,
+            both("nothing".to_owned(), "空文件".to_owned()),
+        )
     })
 }
 
@@ -74,7 +84,7 @@ enum Open {
 }
 
 impl Builder {
-    fn take(&mut self, event: Event<'_>, mark: Mark) -> Result<(), Fault> {
+    fn take(&mut self, event: Event<'_>, mark: Mark) -> Result<(), Box<Fault>> {
         match event {
             Event::Scalar(text, style, ..) => {
                 let quoted = style != ScalarStyle::Plain;
@@ -89,11 +99,11 @@ impl Builder {
             },
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 let expected = both("the value itself".to_owned(), "直接写出的值".to_owned());
-                Err(Fault::new(mark, "", expected, both("an alias".to_owned(), "别名".to_owned())))
+                Err(Fault::boxed(mark, "", expected, both("an alias".to_owned(), "别名".to_owned())))
             }
             Event::DocumentStart(..) if self.root.is_some() => {
                 let expected = both("one plan a file".to_owned(), "每个文件一个计划".to_owned());
-                Err(Fault::new(
+                Err(Fault::boxed(
                     mark,
                     "",
                     expected,
@@ -104,20 +114,20 @@ impl Builder {
         }
     }
 
-    fn enter(&mut self, open: Open, mark: Mark) -> Result<(), Fault> {
+    fn enter(&mut self, open: Open, mark: Mark) -> Result<(), Box<Fault>> {
         if self.open.len() >= DEPTH_MAX {
             let expected = both(format!("at most {DEPTH_MAX} levels"), format!("最多 {DEPTH_MAX} 层"));
-            return Err(Fault::new(mark, "", expected, both("more".to_owned(), "更多".to_owned())));
+            return Err(Fault::boxed(mark, "", expected, both("more".to_owned(), "更多".to_owned())));
         }
         self.open.push(open);
         Ok(())
     }
 
-    fn place(&mut self, node: Node) -> Result<(), Fault> {
+    fn place(&mut self, node: Node) -> Result<(), Box<Fault>> {
         self.nodes += 1;
         if self.nodes > NODES_MAX {
             let expected = both(format!("at most {NODES_MAX} values"), format!("最多 {NODES_MAX} 个值"));
-            return Err(Fault::new(node.mark, "", expected, both("more".to_owned(), "更多".to_owned())));
+            return Err(Fault::boxed(node.mark, "", expected, both("more".to_owned(), "更多".to_owned())));
         }
         match self.open.last_mut() {
             None => self.root = Some(node),
@@ -130,7 +140,7 @@ impl Builder {
                 (None, _) => {
                     let expected = both("a name before the colon".to_owned(), "冒号前的名称".to_owned());
                     let found = both("a list or a map".to_owned(), "列表或映射".to_owned());
-                    return Err(Fault::new(node.mark, "", expected, found));
+                    return Err(Fault::boxed(node.mark, "", expected, found));
                 }
             },
         }
