@@ -146,6 +146,7 @@ fn growth_is_measured_against_its_baseline() {
         (Baseline::SamePeriodLastYear, PaysOn::Part, 1_200),
         (Baseline::Fixed(100_001), PaysOn::Everything, 1_200),
         (Baseline::Fixed(100_000), PaysOn::Everything, 3_600),
+        (Baseline::Fixed(120_000), PaysOn::Everything, 1_200),
         (Baseline::Fixed(120_001), PaysOn::Everything, 0),
     ] {
         assert_eq!(total(&growth(baseline, pays_on), &sales), expected, "{baseline:?} {pays_on:?}");
@@ -250,6 +251,28 @@ fn a_cap_on_margin_is_shared_out() {
     assert_eq!(total(&plan, &facts(vec![of("1", 60_000, -5, "a")])), 0);
     // The plan's own cap is the lower one.
     assert_eq!(total(&plan, &facts(vec![of("1", 100_000, 90_000, "a")])), 9_000);
+}
+
+#[test]
+fn one_fact_more_keeps_to_the_smallest_payout_and_refuses_what_can_not_be() {
+    let tiers = Some(schedule(TierMode::Marginal, TierScope::Period, &[(0, 1_000)]));
+    let plan = Plan { tiers, payout_min_minor: 100, ..plan("CNY") };
+    let mut state = Incremental::new(plan, DAY).unwrap();
+    let changed = |before, after| vec![Changed { member_id: "d".to_owned(), before, after }];
+    assert_eq!(state.apply(Fact::Sale(sale("a", 999, "d"))).unwrap(), changed(0, 100));
+    assert_eq!(state.apply(Fact::Return(sale_return("r", "a", 9))).unwrap(), changed(100, 0));
+    assert_eq!(state.apply(Fact::Sale(sale("b", 10, "d"))).unwrap(), changed(0, 100));
+    for fact in [
+        Fact::Sale(sale("a", 1, "d")),
+        Fact::Sale(sale("c", -1, "d")),
+        Fact::Return(sale_return("r", "b", 1)),
+        Fact::Return(sale_return("s", "c", 1)),
+        Fact::Return(sale_return("s", "b", 11)),
+    ] {
+        assert!(state.apply(fact.clone()).is_err(), "{fact:?}");
+        assert_eq!((state.total(), state.amounts().unwrap().len()), (100, 1));
+    }
+    assert_eq!(state.apply(Fact::Return(sale_return("s", "b", 10))).unwrap(), changed(100, 0));
 }
 
 #[test]

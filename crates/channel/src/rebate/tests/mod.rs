@@ -1,6 +1,7 @@
 //! Published figures, the law, claw-back and the words; properties, the oracle and the service stand beside.
 
 mod grammar;
+mod ledger;
 mod oracle;
 mod properties;
 #[cfg(feature = "grpc")]

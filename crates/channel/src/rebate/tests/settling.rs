@@ -9,7 +9,6 @@ use pb::record_facts_request::Fact;
 use tonic::Code;
 
 use super::super::grpc;
-use super::super::*;
 use super::service::{
     Client, accrue, dealer_plan, error_info, ledger, put, record, returned, sale, violated,
 };
@@ -168,33 +167,6 @@ async fn a_debt_is_carried_and_set_off_against_the_next_period() {
     let request = pb::ListStatementsRequest { after_member_id: first.next_after_member_id, ..request };
     let second = client.list_statements(request).await.unwrap().into_inner();
     assert_eq!((second.statements[0].member_id.as_str(), second.next_after_member_id.as_str()), ("d-2", ""));
-}
-
-#[test]
-fn goods_are_paid_whole_and_small_amounts_are_carried() {
-    let goods = PayoutKind::Goods { sku: "filter".to_owned(), unit_value_minor: 4_900 };
-    let credit = PayoutKind::Credit;
-    for (kind, carry_under_minor, due, expected) in [
-        (&credit, 0, 1, (1, 0, 0)),
-        (&credit, 100, 99, (0, 0, 99)),
-        (&credit, 100, 100, (100, 0, 0)),
-        (&credit, 0, -5, (0, 0, -5)),
-        (&goods, 0, 10_000, (9_800, 2, 200)),
-        (&goods, 0, 4_899, (0, 0, 4_899)),
-        (&goods, 0, -1, (0, 0, -1)),
-    ] {
-        let payout = Payout { kind: kind.clone(), carry_under_minor };
-        let settled = settle(Account { opening: 0, accrued: due, adjusted: 0 }, &payout).unwrap();
-        assert_eq!((settled.paid, settled.units, settled.carried), expected, "{payout:?} {due}");
-    }
-    let payout = Payout { kind: goods, carry_under_minor: 0 };
-    let settled = settle(Account { opening: 100, accrued: 10_000, adjusted: -50 }, &payout).unwrap();
-    let words = settled.explain(&payout, oaas_model::Currency::parse("CNY").unwrap());
-    assert!(
-        words.en.ends_with("= 100.50 CNY: paid with 2 × filter for 98.00 CNY, 2.50 CNY carried"),
-        "{words:?}"
-    );
-    assert!(settle(Account { opening: i64::MAX, accrued: 1, adjusted: 0 }, &payout).is_none());
 }
 
 fn step(member_id: &str, parent_id: &str, effective_on: &str) -> pb::MoveMemberRequest {
@@ -358,26 +330,4 @@ async fn payments_and_parts_are_kept_once() {
         assert_eq!(error_info(&record(&mut client, vec![fact]).await.unwrap_err()).reason, reason);
     }
     assert_eq!(record(&mut client, vec![back("s", 30)]).await.unwrap(), (1, 0));
-}
-
-#[test]
-fn a_line_of_before_details_were_kept_still_follows() {
-    let entry = |sequence, detail| Entry {
-        sequence,
-        plan_id: "p".to_owned(),
-        plan_version: 1,
-        period_start: super::DAY.first_of_month(),
-        member_id: "d".to_owned(),
-        amount_minor: 5,
-        balance_minor: 5,
-        posted_at_ms: 0,
-        facts: [7; 32],
-        detail,
-    };
-    let first = entry(1, None).seal(NO_HASH);
-    let second = entry(2, Some([9; 32])).seal(first.hash);
-    assert_eq!(first_broken(&[first.clone(), second.clone()]), None);
-    let mut changed = second;
-    changed.entry.detail = Some([8; 32]);
-    assert_eq!(first_broken(&[first, changed]), Some(2));
 }
