@@ -62,6 +62,8 @@ enum Command {
     },
     /// Measure a capability's predictions against recorded facts
     Backtest(cli::backtest::BacktestArgs),
+    /// Check, try and put rebate plans; settle periods and explain each fen
+    Rebate(cli::rebate::RebateArgs),
     /// Add a capability to the code
     Capability(cli::scaffold::ScaffoldArgs),
     /// The settings in force
@@ -125,6 +127,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             cli::backtest::run(&backtest, output)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Rebate(rebate) => cli::rebate::run(rebate, output).await,
         Command::Capability(scaffold) => cli::scaffold::run(scaffold, output),
         Command::Config { dump } => {
             if !dump {

@@ -108,6 +108,9 @@ struct Quota<'a, K> {
 fn hand_out<K: Ord>(total: i128, quotas: Vec<Quota<'_, K>>) -> Vec<i128> {
     let mut shares: Vec<i128> = quotas.iter().map(|quota| quota.floor).collect();
     let mut left = total - shares.iter().sum::<i128>();
+    if left == 0 {
+        return shares;
+    }
     let mut order: Vec<(usize, Quota<'_, K>)> = quotas.into_iter().enumerate().collect();
     order.sort_by(|(_, a), (_, b)| b.remainder.cmp(&a.remainder).then_with(|| a.key.cmp(b.key)));
     for (place, _) in order {

@@ -5,7 +5,7 @@ use oaas_model::{Currency, Money};
 use super::calculate::{Line, LineKind};
 use super::exact::{Exact, SCALE};
 use super::law::Text;
-use super::plan::{Measure, Pay, Plan, TierMode, TierSchedule};
+use super::plan::{Measure, Pay, PaysOn, Plan, TierMode};
 
 /// How the amount of `line` came about under `plan`.
 #[must_use]
@@ -57,6 +57,24 @@ pub fn explain(plan: &Plan, line: &Line) -> Text {
                 money(line.base + line.amount)
             ),
         ),
+        LineKind::MarginCap { cap, margin, rate_bp } => (
+            format!(
+                "all members together are over {} of the margin of {}, which is {}: {} becomes {} in proportion",
+                percent(rate_bp),
+                money(margin),
+                money(cap),
+                money(line.base),
+                money(line.base + line.amount)
+            ),
+            format!(
+                "全体合计超过毛利 {} 的 {}，即 {}：{} 按比例调整为 {}",
+                money(margin),
+                percent(rate_bp),
+                money(cap),
+                money(line.base),
+                money(line.base + line.amount)
+            ),
+        ),
     };
     match &line.event_id {
         Some(event) => Text { en: format!("{en} (sale {event})"), zh: format!("{zh}（销售 {event}）") },
@@ -65,18 +83,37 @@ pub fn explain(plan: &Plan, line: &Line) -> Text {
 }
 
 fn tier(plan: &Plan, line: &Line, from: i128, to: i128) -> (String, String) {
-    let schedule = plan.tiers.as_ref();
-    let measured = |value: i128| match schedule.map(|schedule| schedule.measure) {
-        Some(Measure::Quantity) => value.to_string(),
-        _ => Money::new(value, plan.currency).to_string(),
+    let Some(schedule) = plan.tiers.as_ref() else { return (sum(plan, line), sum(plan, line)) };
+    let ratio = |value: i128| u32::try_from(value).map_or_else(|_| format!("{value} bp"), percent);
+    let days = |value: i128| (format!("{value} days"), format!("{value} 天"));
+    let both = |text: String| (text.clone(), text);
+    let measured = |value: i128| match schedule.measure {
+        Measure::Amount => both(Money::new(value, plan.currency).to_string()),
+        Measure::Quantity => both(value.to_string()),
+        Measure::Growth | Measure::Mix => both(ratio(value)),
+        Measure::EarlyPayment => days(value),
     };
-    let (from, to, sum) = (measured(from), measured(to), sum(plan, line));
-    match schedule.map(|TierSchedule { mode, .. }| *mode) {
-        Some(TierMode::Retroactive) => (
-            format!("{to} reaches the tier from {from}, which pays on everything: {sum}"),
-            format!("{to} 达到 {from} 档，全额适用：{sum}"),
+    let ((from, from_zh), (to, to_zh), sum) = (measured(from), measured(to), sum(plan, line));
+    let (what, what_zh) = match schedule.measure {
+        Measure::Growth => ("growth of ", "增长 "),
+        Measure::Mix => ("a mix of ", "占比 "),
+        Measure::EarlyPayment => ("payment early by ", "提前付款 "),
+        _ if schedule.window_days > 0 => ("the rolling window's ", "滚动期间的 "),
+        _ => ("", ""),
+    };
+    let (on, on_zh) = match (schedule.pays_on, schedule.measure) {
+        (PaysOn::Part, Measure::Growth) => ("on the growth", "就增长部分"),
+        (PaysOn::Part, _) => ("on that part", "就该部分"),
+        _ => ("on everything", "全额"),
+    };
+    match schedule.mode {
+        TierMode::Retroactive => (
+            format!("{what}{to} reaches the tier from {from}, which pays {on}: {sum}"),
+            format!("{what_zh}{to_zh} 达到 {from_zh} 档，{on_zh}适用：{sum}"),
         ),
-        _ => (format!("slice from {from} to {to}: {sum}"), format!("{from} 至 {to} 部分：{sum}")),
+        TierMode::Marginal => {
+            (format!("slice from {from} to {to}: {sum}"), format!("{from_zh} 至 {to_zh} 部分：{sum}"))
+        }
     }
 }
 

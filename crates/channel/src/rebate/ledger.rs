@@ -8,7 +8,7 @@ use oaas_model::{Currency, Money};
 use sha2::{Digest as _, Sha256};
 
 use super::calculate::Outcome;
-use super::facts::{Facts, Sale, SaleReturn};
+use super::facts::{Facts, Parts, Payment, Sale, SaleReturn};
 use super::law::Text;
 
 /// A SHA-256.
@@ -38,6 +38,8 @@ pub struct Entry {
     pub posted_at_ms: i64,
     /// Digest of the facts that the period was computed from.
     pub facts: Hash,
+    /// Digest of what the line rests on; `None` for lines of before this was kept.
+    pub detail: Option<Hash>,
 }
 
 /// A line of the ledger.
@@ -52,22 +54,33 @@ pub struct LedgerLine {
 }
 
 impl Entry {
-    /// What was posted and why, in words for people.
+    /// What was posted and why, in words for people. `true_up` is what of it brings earlier sales to
+    /// another tier, minor units.
     #[must_use]
-    pub fn explain(&self, currency: Currency) -> Text {
+    pub fn explain(&self, currency: Currency, true_up: i64) -> Text {
         let money = |minor: i64| Money::new(minor.into(), currency).to_string();
         let (amount, after) = (money(self.amount_minor), money(self.balance_minor));
         let before = money(self.balance_minor.saturating_sub(self.amount_minor));
         let (act_en, act_zh) =
             if self.amount_minor < 0 { ("claw-back", "追回") } else { ("accrual", "计提") };
         let (start, version) = (self.period_start, self.plan_version);
+        let (more_en, more_zh) = match true_up {
+            0 => (String::new(), String::new()),
+            minor => {
+                let minor = money(minor);
+                (
+                    format!("; {minor} of it brings earlier sales to the tier that is reached now"),
+                    format!("；其中 {minor} 为此前销售按现达档位的补差"),
+                )
+            }
+        };
         Text {
             en: format!(
                 "{act_en} of {amount}: the period from {start} was computed anew from its net sales under \
-                 version {version} and gives {after} instead of {before}"
+                 version {version} and gives {after} instead of {before}{more_en}"
             ),
             zh: format!(
-                "{act_zh} {amount}：{start} 起的期间按第 {version} 版计划以净销售额重新计算，由 {before} 变为 {after}"
+                "{act_zh} {amount}：{start} 起的期间按第 {version} 版计划以净销售额重新计算，由 {before} 变为 {after}{more_zh}"
             ),
         }
     }
@@ -86,6 +99,9 @@ impl Entry {
             hasher.update(number.to_be_bytes());
         }
         hasher.update(self.facts);
+        if let Some(detail) = &self.detail {
+            hasher.update(detail);
+        }
         LedgerLine { entry: self, previous, hash: hasher.finalize().into() }
     }
 }
@@ -138,7 +154,8 @@ pub fn differences(balances: &BTreeMap<String, i64>, outcome: &Outcome) -> Optio
 #[must_use]
 pub fn facts_digest(facts: &Facts) -> Hash {
     let sales = facts.sales.iter().map(sale_digest);
-    let digests: BTreeSet<Hash> = sales.chain(facts.returns.iter().map(return_digest)).collect();
+    let others = facts.returns.iter().map(return_digest).chain(facts.payments.iter().map(payment_digest));
+    let digests: BTreeSet<Hash> = sales.chain(others).collect();
     let mut hasher = Sha256::new();
     for digest in digests {
         hasher.update(digest);
@@ -158,7 +175,37 @@ fn sale_digest(sale: &Sale) -> Hash {
         text_into(&mut hasher, &member.member_id);
         text_into(&mut hasher, &member.grade);
     }
+    parts_into(&mut hasher, sale.parts);
+    if let Some(due_on) = sale.due_on {
+        hasher.update(b"d");
+        text_into(&mut hasher, &due_on.to_string());
+    }
+    for (name, value) in &sale.attributes {
+        hasher.update(b"a");
+        text_into(&mut hasher, name);
+        text_into(&mut hasher, value);
+    }
     hasher.finalize().into()
+}
+
+fn payment_digest(fact: &Payment) -> Hash {
+    let mut hasher = Sha256::new();
+    hasher.update(b"p");
+    for text in [&fact.event_id, &fact.sale_event_id, &fact.occurred_on.to_string()] {
+        text_into(&mut hasher, text);
+    }
+    hasher.finalize().into()
+}
+
+/// Only where there are parts, so that facts without them keep the digest that they always had.
+fn parts_into(hasher: &mut Sha256, parts: Parts) {
+    if parts == Parts::default() {
+        return;
+    }
+    hasher.update(b"+");
+    for minor in [parts.tax_minor, parts.freight_minor, parts.discount_minor, parts.margin_minor] {
+        hasher.update(minor.to_be_bytes());
+    }
 }
 
 fn return_digest(fact: &SaleReturn) -> Hash {
@@ -169,6 +216,7 @@ fn return_digest(fact: &SaleReturn) -> Hash {
     }
     hasher.update(fact.amount_minor.to_be_bytes());
     hasher.update(fact.quantity.to_be_bytes());
+    parts_into(&mut hasher, fact.parts);
     hasher.finalize().into()
 }
 

@@ -26,6 +26,29 @@ struct Share<'a> {
     rate_bp: u32,
 }
 
+/// What makes the line of a share.
+pub(super) struct Draft {
+    kind: LineKind,
+    rate_bp: u32,
+    exact: Exact,
+}
+
+impl Draft {
+    pub(super) fn line(self, net: &NetSale<'_>, amount: i128) -> Line {
+        Line {
+            kind: self.kind,
+            event_id: Some(net.sale.event_id.clone()),
+            base: net.amount_minor.into(),
+            pay: Some(Pay::Rate(self.rate_bp)),
+            exact: Some(self.exact),
+            amount,
+        }
+    }
+}
+
+/// Shares, what each is exactly, and what each is rounded.
+type Split<'a> = (Vec<Share<'a>>, Vec<(&'a str, Exact)>, Vec<i128>);
+
 impl Levels {
     /// The line of each member that gets something. Their sum is the exact sum rounded once: for a
     /// differential distribution the highest rate on the chain, and the same-level shares on top.
@@ -33,6 +56,37 @@ impl Levels {
     /// # Errors
     /// A grade that the plan doesn't know; an amount beyond 128 bits.
     pub fn lines<'a>(&self, net: &NetSale<'a>, rule: Rounding) -> Result<Vec<(&'a str, Line)>, LevelsError> {
+        let drafts = self.drafts(net, rule)?;
+        Ok(drafts.map(|(member_id, amount, draft)| (member_id, draft.line(net, amount))).collect())
+    }
+
+    /// The member, the amount and what makes the line, of each of [`Levels::lines`].
+    pub(super) fn drafts<'a>(
+        &self,
+        net: &NetSale<'a>,
+        rule: Rounding,
+    ) -> Result<impl Iterator<Item = (&'a str, i128, Draft)> + use<'a>, LevelsError> {
+        let (shares, parts, amounts) = self.split(net, rule)?;
+        let drafts = shares.into_iter().zip(parts).zip(amounts);
+        Ok(drafts.map(|((share, (member_id, exact)), amount)| {
+            (member_id, amount, Draft { kind: share.kind, rate_bp: share.rate_bp, exact })
+        }))
+    }
+
+    /// Only the amounts of [`Levels::lines`].
+    ///
+    /// # Errors
+    /// As [`Levels::lines`].
+    pub fn amounts<'a>(
+        &self,
+        net: &NetSale<'a>,
+        rule: Rounding,
+    ) -> Result<impl Iterator<Item = (&'a str, i128)> + use<'a>, LevelsError> {
+        let (_, parts, amounts) = self.split(net, rule)?;
+        Ok(parts.into_iter().zip(amounts).map(|((member_id, _), amount)| (member_id, amount)))
+    }
+
+    fn split<'a>(&self, net: &NetSale<'a>, rule: Rounding) -> Result<Split<'a>, LevelsError> {
         let chain: &'a [ChainMember] = &net.sale.chain;
         let shares = match self {
             Self::Fixed(rates) => fixed(chain, rates),
@@ -47,19 +101,7 @@ impl Levels {
             .map(|share| Ok((share.member.member_id.as_str(), exact(share)?)))
             .collect::<Result<Vec<_>, _>>()?;
         let amounts = split(&parts, rule).ok_or(LevelsError::Overflow)?;
-        let lines =
-            shares.into_iter().zip(parts).zip(amounts).map(|((share, (member_id, exact)), amount)| {
-                let line = Line {
-                    kind: share.kind,
-                    event_id: Some(net.sale.event_id.clone()),
-                    base,
-                    pay: Some(Pay::Rate(share.rate_bp)),
-                    exact: Some(exact),
-                    amount,
-                };
-                (member_id, line)
-            });
-        Ok(lines.collect())
+        Ok((shares, parts, amounts))
     }
 
     /// The first member within the depth whose grade the plan doesn't know.

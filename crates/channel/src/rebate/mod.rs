@@ -9,32 +9,50 @@ mod calculate;
 mod exact;
 mod explain;
 mod facts;
+pub mod filter;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+mod incremental;
 pub mod law;
 mod ledger;
 mod levels;
 mod period;
 mod plan;
+mod plan_check;
+mod reason;
 #[cfg(feature = "grpc")]
 mod refusal;
+mod settle;
+mod simulate;
 #[cfg(feature = "grpc")]
 mod store;
 #[cfg(test)]
 mod tests;
 mod tiers;
+mod tree;
 #[cfg(feature = "grpc")]
 mod wire;
+pub mod yaml;
 
 pub use calculate::{CalculateError, Detail, LINES_MAX, Line, LineKind, MemberOutcome, Outcome, calculate};
 pub use exact::{Exact, Rounding, SCALE, apportion, split};
 pub use explain::explain;
-pub use facts::{ChainMember, FACTS_MAX, Facts, NetSale, PROBLEMS_MAX, Sale, SaleReturn};
+pub use facts::{
+    ATTRIBUTES_MAX, ChainMember, FACTS_MAX, Facts, NetSale, PROBLEMS_MAX, Parts, Payment, Sale, SaleReturn,
+};
+pub use filter::Filter;
+pub use incremental::{Changed, Fact, Incremental};
 pub use ledger::{Difference, Entry, Hash, LedgerLine, NO_HASH, differences, facts_digest, first_broken};
 pub use levels::LevelsError;
 pub use period::{Period, PeriodKind};
 pub use plan::{
-    Basis, Levels, Measure, Participation, Pay, PayeeKind, Plan, Problem, SameLevel, ThresholdRule, Tier,
-    TierMode, TierSchedule, TierScope,
+    Base, Baseline, Basis, Levels, Measure, Participation, Pay, PayeeKind, Payout, PayoutKind, PaysOn, Plan,
+    Problem, SameLevel, ThresholdRule, Tier, TierMode, TierSchedule, TierScope,
 };
-pub use tiers::{Cliff, Volume};
+pub use reason::{REASON_LINES_MAX, Reason, TierReached, facts_of, tier_reached, true_up};
+pub use settle::{Account, Settled, settle};
+pub use simulate::{Change, Exposure, PERIODS_MAX, Simulated, Simulation, simulate};
+pub use tiers::{Beside, Cliff, Volume};
+pub use tree::{MOVES_MAX, Move, MoveError, Tree};
+#[cfg(feature = "grpc")]
+pub use wire::plan_to_wire;

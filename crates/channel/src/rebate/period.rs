@@ -1,5 +1,6 @@
 //! Calendar periods over which sales are summed.
 
+use jiff::ToSpan as _;
 use jiff::civil::Date;
 
 /// The kind of period.
@@ -37,6 +38,18 @@ impl PeriodKind {
         let month = |number| Date::new(day.year(), number, 1).unwrap_or(day);
         Period { start: month(first), end: month(last).last_of_month() }
     }
+
+    /// The period before `period`.
+    #[must_use]
+    pub fn before(self, period: Period) -> Period {
+        self.around(period.start.yesterday().unwrap_or(period.start))
+    }
+
+    /// The same period of the year before.
+    #[must_use]
+    pub fn year_before(self, period: Period) -> Period {
+        self.around(period.start.checked_sub(1.year()).unwrap_or(period.start))
+    }
 }
 
 impl Period {
@@ -44,6 +57,13 @@ impl Period {
     #[must_use]
     pub fn holds(&self, day: Date) -> bool {
         self.start <= day && day <= self.end
+    }
+
+    /// The `days` that end with its last day.
+    #[must_use]
+    pub fn ending_with(&self, days: u32) -> Self {
+        let before = i64::from(days.max(1)) - 1;
+        Self { start: self.end.checked_sub(before.days()).unwrap_or(Date::MIN), end: self.end }
     }
 }
 
@@ -64,5 +84,10 @@ mod tests {
             assert_eq!(kind.around(day), Period { start, end });
         }
         assert_eq!(PeriodKind::Quarter.around(date(2026, 12, 31)).start, date(2026, 10, 1));
+        let february = PeriodKind::Month.around(day);
+        assert_eq!(PeriodKind::Month.before(february).start, date(2028, 1, 1));
+        assert_eq!(PeriodKind::Month.year_before(february).end, date(2027, 2, 28));
+        assert_eq!(february.ending_with(29), february);
+        assert_eq!(february.ending_with(366).start, date(2027, 3, 1));
     }
 }

@@ -4,7 +4,9 @@ use jiff::civil::Date;
 use oaas_model::Currency;
 
 use super::exact::Rounding;
-use super::period::PeriodKind;
+use super::facts::Sale;
+use super::filter::{EvaluateError, Filter};
+use super::period::{Period, PeriodKind};
 
 /// The whole in basis points.
 pub const WHOLE_BP: u32 = 10_000;
@@ -18,6 +20,10 @@ pub const GRADES_MAX: usize = 20;
 pub const UNIT_MINOR_MAX: i64 = 1_000_000_000;
 /// Largest cap, minor units; far over what 64 bits need, so that totals always fit.
 pub const CAP_MINOR_MAX: i64 = 1_000_000_000_000_000;
+/// Largest threshold of growth or mix, basis points: a thousandfold.
+pub const RATIO_MAX: i64 = 10_000_000;
+/// Longest rolling window, days: three years.
+pub const WINDOW_DAYS_MAX: u32 = 1_096;
 
 /// Something that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +64,12 @@ pub struct Plan {
     pub period: PeriodKind,
     /// How exact amounts become minor units.
     pub rounding: Rounding,
+    /// What of a sale is the base of the rebate.
+    pub base: Base,
     /// Categories that count; empty for all.
     pub categories: Vec<String>,
+    /// Which of these sales count; `None` for all.
+    pub filter: Option<Filter>,
     /// What the seller gets by volume.
     pub tiers: Option<TierSchedule>,
     /// What the chain above each sale gets.
@@ -70,8 +80,52 @@ pub struct Plan {
     pub cap_member_minor: Option<i64>,
     /// Most for all members in a period. Minor units.
     pub cap_plan_minor: Option<i64>,
+    /// Most for all members in a period, basis points of the margin of the sales that count.
+    pub cap_margin_bp: Option<u32>,
     /// Days after its sale within which a return is clawed back; zero for always.
     pub clawback_days: u32,
+    /// How a settled amount is paid.
+    pub payout: Payout,
+}
+
+/// What of a sale is the base of the rebate: its amount net of tax, freight, discounts and returns, and
+/// what the plan adds again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Base {
+    /// Tax is part of the base.
+    pub tax: bool,
+    /// Freight is part of the base.
+    pub freight: bool,
+    /// Discounts are not taken off.
+    pub discounts: bool,
+    /// Returns are not taken off.
+    pub returns: bool,
+}
+
+/// How a settled amount is paid.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Payout {
+    /// In what.
+    pub kind: PayoutKind,
+    /// A smaller amount is not paid but carried to the next period; zero for none. Minor units.
+    pub carry_under_minor: i64,
+}
+
+/// In what a settled amount is paid.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PayoutKind {
+    /// A credit on later invoices.
+    #[default]
+    Credit,
+    /// Money.
+    Cash,
+    /// Whole units of goods; what is left over is carried.
+    Goods {
+        /// The goods.
+        sku: String,
+        /// What one unit counts for, minor units.
+        unit_value_minor: i64,
+    },
 }
 
 /// Who is paid.
@@ -128,6 +182,34 @@ pub enum Measure {
     Amount,
     /// Net quantity, units.
     Quantity,
+    /// Growth of the net amount over the schedule's baseline, basis points.
+    Growth,
+    /// Share of the net amount that passes the schedule's mix filter, basis points.
+    Mix,
+    /// Days between payment and due day, each sale on its own.
+    EarlyPayment,
+}
+
+/// What growth is measured against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Baseline {
+    /// The member's net amount in the period before.
+    #[default]
+    PreviousPeriod,
+    /// The member's net amount in the same period of the year before.
+    SamePeriodLastYear,
+    /// The same amount for every member, minor units.
+    Fixed(i64),
+}
+
+/// What the reached rate of a growth or mix schedule is applied to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PaysOn {
+    /// The member's whole net amount of the period.
+    #[default]
+    Everything,
+    /// Only the growth over the baseline, or only what passes the mix filter.
+    Part,
 }
 
 /// What the tiers are applied to.
@@ -172,6 +254,30 @@ pub struct TierSchedule {
     pub tiers: Vec<Tier>,
     /// Smallest amount once the first tier is reached; zero for none. Minor units.
     pub floor_minor: i64,
+    /// The tier is decided by the sales of so many days up to the period's last (rolling); zero for the
+    /// period's own.
+    pub window_days: u32,
+    /// What growth is measured against.
+    pub baseline: Baseline,
+    /// The sales whose share a mix schedule measures.
+    pub mix: Option<Filter>,
+    /// What a growth or mix rate is applied to.
+    pub pays_on: PaysOn,
+}
+
+impl TierSchedule {
+    /// Days before and in `period` whose sales the schedule looks at beside the period's own.
+    #[must_use]
+    pub fn looks_back(&self, kind: PeriodKind, period: Period) -> Option<Period> {
+        if self.window_days > 0 {
+            return Some(period.ending_with(self.window_days));
+        }
+        match (self.measure, self.baseline) {
+            (Measure::Growth, Baseline::PreviousPeriod) => Some(kind.before(period)),
+            (Measure::Growth, Baseline::SamePeriodLastYear) => Some(kind.year_before(period)),
+            _ => None,
+        }
+    }
 }
 
 /// What a member gets whose rate is the highest below it again (平级).
@@ -238,130 +344,41 @@ impl Plan {
         top.unwrap_or(0).saturating_add(self.levels.as_ref().map_or(0, Levels::payout_max_bp))
     }
 
-    /// Whether a sale of this day and category counts.
+    /// Whether sales of `day` earn.
     #[must_use]
-    pub fn counts(&self, day: Date, category: &str) -> bool {
-        day >= self.effective_from
-            && self.effective_until.is_none_or(|until| day <= until)
-            && (self.categories.is_empty() || self.categories.iter().any(|counted| counted == category))
+    pub fn in_force_on(&self, day: Date) -> bool {
+        day >= self.effective_from && self.effective_until.is_none_or(|until| day <= until)
     }
 
-    /// What is not well formed; empty for a plan that can be calculated. The law is looked at elsewhere.
+    /// Whether the plan looks at a sale of this kind, whenever it was.
+    ///
+    /// # Errors
+    /// A filter that says nothing on this sale.
+    pub fn selects(&self, sale: &Sale) -> Result<bool, EvaluateError> {
+        if !(self.categories.is_empty() || self.categories.contains(&sale.category)) {
+            return Ok(false);
+        }
+        self.filter.as_ref().map_or(Ok(true), |filter| filter.passes(sale))
+    }
+
+    /// Whether a return so many days after its sale is taken off.
     #[must_use]
-    pub fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if self.basis == Basis::Headcount {
-            problems.push(Problem::new("basis", "pay by headcount is not offered: use sales"));
-        }
-        if self.effective_until.is_some_and(|until| until < self.effective_from) {
-            problems.push(Problem::new("effective_until", "must not be before effective_from"));
-        }
-        if self.tiers.is_none() && self.levels.is_none() {
-            problems.push(Problem::new("tiers", "a plan needs tiers, levels or both: it would pay nothing"));
-        }
-        if let Some(schedule) = &self.tiers {
-            check_schedule(schedule, &mut problems);
-        }
-        if let Some(levels) = &self.levels {
-            check_levels(levels, &mut problems);
-        }
-        let payout = self.payout_max_bp();
-        if payout > WHOLE_BP {
-            let text = format!("together pay up to {payout} basis points of a sale, more than all of it");
-            problems.push(Problem::new("tiers and levels", text));
-        }
-        check_limits(self, &mut problems);
-        problems
+    pub fn claws_back(&self, days: i32) -> bool {
+        let within = u32::try_from(days).is_ok_and(|days| days <= self.clawback_days);
+        !self.base.returns && (self.clawback_days == 0 || within)
     }
-}
 
-fn check_schedule(schedule: &TierSchedule, problems: &mut Vec<Problem>) {
-    let count = schedule.tiers.len();
-    if count == 0 || count > TIERS_MAX {
-        problems.push(Problem::new("tiers.tiers", format!("must be 1 to {TIERS_MAX}, are {count}")));
-    }
-    let mut below = None;
-    for (index, tier) in schedule.tiers.iter().enumerate() {
-        let field = format!("tiers.tiers[{index}]");
-        if tier.threshold < 0 || below.is_some_and(|below| tier.threshold <= below) {
-            let text = format!("must ascend from 0, is {}", tier.threshold);
-            problems.push(Problem::new(format!("{field}.threshold"), text));
-        }
-        below = Some(tier.threshold);
-        match (schedule.measure, schedule.mode, tier.pay) {
-            (Measure::Amount, _, Pay::PerUnit(_)) => problems.push(Problem::new(
-                format!("{field}.unit_minor"),
-                "tiers by amount pay a rate: use rate_bp, or measure the quantity",
-            )),
-            (Measure::Quantity, TierMode::Marginal, Pay::Rate(_)) => problems.push(Problem::new(
-                format!("{field}.rate_bp"),
-                "a slice of units has no amount of its own: use unit_minor, or the retroactive mode",
-            )),
-            (_, _, Pay::Rate(rate)) => check_rate(&format!("{field}.rate_bp"), rate, problems),
-            (_, _, Pay::PerUnit(minor)) if !(0..=UNIT_MINOR_MAX).contains(&minor) => {
-                let text = format!("must be 0 to {UNIT_MINOR_MAX}, is {minor}");
-                problems.push(Problem::new(format!("{field}.unit_minor"), text));
+    /// The days whose sales a calculation of `period` looks at: the period's own, and others that
+    /// decide the tier. They do not overlap.
+    #[must_use]
+    pub fn looks_at(&self, period: Period) -> Vec<Period> {
+        let back = self.tiers.as_ref().and_then(|schedule| schedule.looks_back(self.period, period));
+        match back {
+            Some(back) if back.end >= period.start => {
+                vec![Period { start: back.start.min(period.start), end: period.end }]
             }
-            (_, _, Pay::PerUnit(_)) => {}
-        }
-    }
-}
-
-fn check_levels(levels: &Levels, problems: &mut Vec<Problem>) {
-    match levels {
-        Levels::Fixed(rates) => {
-            if rates.is_empty() || rates.len() > DEPTH_MAX {
-                let text = format!("must be 1 to {DEPTH_MAX}, are {}", rates.len());
-                problems.push(Problem::new("fixed.rates_bp", text));
-            }
-            for (index, rate) in rates.iter().enumerate() {
-                check_rate(&format!("fixed.rates_bp[{index}]"), *rate, problems);
-            }
-        }
-        Levels::Differential { grades, depth_max, same_level } => {
-            if grades.is_empty() || grades.len() > GRADES_MAX {
-                let text = format!("must be 1 to {GRADES_MAX}, are {}", grades.len());
-                problems.push(Problem::new("differential.grades", text));
-            }
-            for (index, (grade, rate)) in grades.iter().enumerate() {
-                let field = format!("differential.grades[{index}]");
-                check_rate(&format!("{field}.rate_bp"), *rate, problems);
-                if grades.iter().take(index).any(|(before, _)| before == grade) {
-                    problems.push(Problem::new(format!("{field}.grade"), format!("{grade:?} stands twice")));
-                }
-            }
-            if !(1..=DEPTH_MAX).contains(depth_max) {
-                let text = format!("must be 1 to {DEPTH_MAX}, is {depth_max}");
-                problems.push(Problem::new("differential.depth_max", text));
-            }
-            if let SameLevel::Every(rate) | SameLevel::Once(rate) = same_level {
-                check_rate("differential.same_level_rate_bp", *rate, problems);
-            }
-        }
-    }
-}
-
-fn check_rate(field: &str, rate: u32, problems: &mut Vec<Problem>) {
-    if rate > WHOLE_BP {
-        problems.push(Problem::new(field, format!("must be 0 to {WHOLE_BP}, is {rate}")));
-    }
-}
-
-fn check_limits(plan: &Plan, problems: &mut Vec<Problem>) {
-    let floor = plan.tiers.as_ref().map_or(0, |schedule| schedule.floor_minor);
-    for (field, amount) in [("tiers.floor_minor", floor), ("payout_min_minor", plan.payout_min_minor)] {
-        if !(0..=CAP_MINOR_MAX).contains(&amount) {
-            problems.push(Problem::new(field, format!("must be 0 to {CAP_MINOR_MAX}, is {amount}")));
-        }
-        if let Some(cap) = plan.cap_member_minor.filter(|cap| amount > *cap) {
-            let text = format!("is {amount}, over cap_member_minor, which is {cap}");
-            problems.push(Problem::new(field, text));
-        }
-    }
-    for (field, cap) in [("cap_member_minor", plan.cap_member_minor), ("cap_plan_minor", plan.cap_plan_minor)]
-    {
-        if let Some(cap) = cap.filter(|cap| !(1..=CAP_MINOR_MAX).contains(cap)) {
-            problems.push(Problem::new(field, format!("must be 1 to {CAP_MINOR_MAX}, is {cap}")));
+            Some(back) => vec![back, period],
+            None => vec![period],
         }
     }
 }

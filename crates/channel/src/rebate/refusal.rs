@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use jiff::civil::Date;
 use oaas_capability::{CapabilityError, Violation, invalid};
 use oaas_store::StoreError;
 use thiserror::Error;
 use tonic::{Code, Status};
 
 use super::law::{Article, Finding};
-use super::{CalculateError, FACTS_MAX, Problem};
+use super::{CalculateError, FACTS_MAX, MoveError, Problem};
 
 /// The service, as error details name it.
 const SERVICE: &str = "oaas.channel.v1.RebateService";
@@ -72,6 +73,64 @@ pub enum Refusal {
         event_id: String,
         /// Why.
         text: String,
+    },
+    /// A second payment of a sale.
+    #[error("payment {event_id:?} is of a sale that payment {other:?} paid already")]
+    PaymentRefused {
+        /// The payment.
+        event_id: String,
+        /// The earlier one.
+        other: String,
+    },
+    /// A move that can't be.
+    #[error("plan {plan_id:?}: {error}")]
+    MoveRefused {
+        /// The plan.
+        plan_id: String,
+        /// Why.
+        error: MoveError,
+    },
+    /// A period that is not over.
+    #[error("plan {plan_id:?}: the period runs until {end}; it can be settled from the day after")]
+    PeriodOpen {
+        /// The plan.
+        plan_id: String,
+        /// Its last day.
+        end: Date,
+    },
+    /// A later period was settled before.
+    #[error(
+        "plan {plan_id:?}: the period from {settled} is settled already, and an earlier one can't follow"
+    )]
+    PeriodOrder {
+        /// The plan.
+        plan_id: String,
+        /// First day of the later period.
+        settled: String,
+    },
+    /// A statement of a period that is not settled.
+    #[error("plan {plan_id:?}: the period from {period_start} is not settled")]
+    NotSettled {
+        /// The plan.
+        plan_id: String,
+        /// First day of the period.
+        period_start: Date,
+    },
+    /// A member without a statement.
+    #[error("plan {plan_id:?}: member {member_id:?} has no statement for the period")]
+    NoStatement {
+        /// The plan.
+        plan_id: String,
+        /// The member.
+        member_id: String,
+    },
+    /// No such ledger line.
+    #[error("plan {plan_id:?} has no ledger line {sequence}")]
+    LineUnknown {
+        /// The plan.
+        plan_id: String,
+        /// The line.
+        sequence: i64,
     },
     /// Recorded facts and the plan do not fit.
     #[error("recorded facts do not fit the plan: {}", texts(.0))]
@@ -137,6 +196,13 @@ impl Refusal {
             Self::EventIdReused { .. } => (Code::AlreadyExists, "EVENT_ID_REUSED"),
             Self::SaleUnknown { .. } => (Code::FailedPrecondition, "SALE_UNKNOWN"),
             Self::ReturnRefused { .. } => (Code::FailedPrecondition, "RETURN_REFUSED"),
+            Self::PaymentRefused { .. } => (Code::FailedPrecondition, "PAYMENT_REFUSED"),
+            Self::MoveRefused { .. } => (Code::FailedPrecondition, "MOVE_REFUSED"),
+            Self::PeriodOpen { .. } => (Code::FailedPrecondition, "PERIOD_OPEN"),
+            Self::PeriodOrder { .. } => (Code::FailedPrecondition, "PERIOD_ORDER"),
+            Self::NotSettled { .. } => (Code::FailedPrecondition, "PERIOD_NOT_SETTLED"),
+            Self::NoStatement { .. } => (Code::NotFound, "STATEMENT_UNKNOWN"),
+            Self::LineUnknown { .. } => (Code::NotFound, "LINE_UNKNOWN"),
             Self::FactsInvalid(_) => (Code::FailedPrecondition, "FACTS_INVALID"),
             Self::FactsTooMany(_) => (Code::OutOfRange, "FACTS_TOO_MANY"),
             Self::AmountTooLarge => (Code::OutOfRange, "AMOUNT_TOO_LARGE"),
@@ -160,10 +226,17 @@ impl Refusal {
             }
             Self::PlanUnknown { plan_id, .. }
             | Self::PlanNotInForce { plan_id, .. }
-            | Self::PlanConflict { plan_id, .. } => vec![pair("plan_id", plan_id)],
+            | Self::PlanConflict { plan_id, .. }
+            | Self::MoveRefused { plan_id, .. }
+            | Self::PeriodOpen { plan_id, .. }
+            | Self::PeriodOrder { plan_id, .. }
+            | Self::NotSettled { plan_id, .. }
+            | Self::NoStatement { plan_id, .. }
+            | Self::LineUnknown { plan_id, .. } => vec![pair("plan_id", plan_id)],
             Self::EventIdReused { event_id }
             | Self::SaleUnknown { event_id, .. }
-            | Self::ReturnRefused { event_id, .. } => vec![pair("event_id", event_id)],
+            | Self::ReturnRefused { event_id, .. }
+            | Self::PaymentRefused { event_id, .. } => vec![pair("event_id", event_id)],
             _ => Vec::new(),
         };
         pairs.into_iter().collect()

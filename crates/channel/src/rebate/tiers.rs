@@ -2,7 +2,7 @@
 
 use super::calculate::{Line, LineKind};
 use super::exact::{Exact, Rounding, split};
-use super::plan::{Measure, Pay, ThresholdRule, Tier, TierMode, TierSchedule};
+use super::plan::{Measure, Pay, PaysOn, ThresholdRule, Tier, TierMode, TierSchedule, WHOLE_BP};
 
 /// What a schedule is applied to: one sale, or a member's sales of a period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,6 +11,39 @@ pub struct Volume {
     pub amount: i128,
     /// Units.
     pub quantity: i128,
+    /// What decides the tier beside amount and quantity.
+    pub beside: Beside,
+}
+
+/// What decides the tier beside amount and quantity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Beside {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Minor units and units of a rolling window.
+    Window(i128, i128),
+    /// Minor units of the baseline.
+    Baseline(i128),
+    /// Minor units that pass the mix filter.
+    Mix(i128),
+    /// Days between payment and due day.
+    DaysEarly(i32),
+}
+
+/// A measure: its value is `over / under`, in the schedule's unit, and never negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Measured {
+    over: i128,
+    under: i128,
+}
+
+/// The schedule's rate on what it is applied to.
+struct Reached {
+    index: usize,
+    tier: Tier,
+    from: i128,
+    to: i128,
 }
 
 impl TierSchedule {
@@ -20,16 +53,13 @@ impl TierSchedule {
     pub fn lines(&self, volume: Volume, event_id: Option<&str>, rule: Rounding) -> Option<Vec<Line>> {
         let mut lines = Vec::new();
         let mut parts = Vec::new();
-        for (index, tier, from, to) in self.reached(volume) {
+        for Reached { index, tier, from, to } in self.reached(volume)? {
             let base = match (self.mode, tier.pay) {
                 (TierMode::Marginal, _) => to - from,
-                (TierMode::Retroactive, Pay::Rate(_)) => volume.amount,
+                (TierMode::Retroactive, Pay::Rate(_)) => self.paid_on(volume),
                 (TierMode::Retroactive, Pay::PerUnit(_)) => volume.quantity,
             };
-            let exact = match tier.pay {
-                Pay::Rate(rate) => Exact::share(base, rate)?,
-                Pay::PerUnit(minor) => Exact::per_unit(base, minor)?,
-            };
+            let exact = worth(tier.pay, base)?;
             parts.push((index, exact));
             lines.push(Line {
                 kind: LineKind::Tier { from, to },
@@ -51,36 +81,119 @@ impl TierSchedule {
         Some(lines)
     }
 
-    /// The tiers that pay, each with its index and the slice of the measure that it is about.
-    fn reached(&self, volume: Volume) -> Vec<(usize, Tier, i128, i128)> {
-        let measure = match self.measure {
-            Measure::Amount => volume.amount,
-            Measure::Quantity => volume.quantity,
-        };
-        if measure <= 0 {
-            return Vec::new();
+    /// The rounded amount of [`TierSchedule::lines`] without the lines: what is asked most.
+    #[must_use]
+    pub fn amount(&self, volume: Volume, rule: Rounding) -> Option<i128> {
+        self.amount_of(volume, rule).map(|(amount, _)| amount)
+    }
+
+    /// The amount, and how many lines it is.
+    pub(super) fn amount_of(&self, volume: Volume, rule: Rounding) -> Option<(i128, usize)> {
+        let (mut exact, mut lines) = (Exact::default(), 0);
+        for Reached { tier, from, to, .. } in self.reached(volume)? {
+            let base = match (self.mode, tier.pay) {
+                (TierMode::Marginal, _) => to - from,
+                (TierMode::Retroactive, Pay::Rate(_)) => self.paid_on(volume),
+                (TierMode::Retroactive, Pay::PerUnit(_)) => volume.quantity,
+            };
+            exact = exact.plus(worth(tier.pay, base)?)?;
+            lines += 1;
         }
+        if lines == 0 {
+            return Some((0, 0));
+        }
+        let (amount, floor) = (exact.rounded(rule), i128::from(self.floor_minor));
+        Some(if amount < floor { (floor, lines + 1) } else { (amount, lines) })
+    }
+
+    /// What a retroactive rate is applied to, minor units.
+    fn paid_on(&self, volume: Volume) -> i128 {
+        match (self.pays_on, volume.beside) {
+            (PaysOn::Part, Beside::Baseline(baseline)) => volume.amount - baseline,
+            (PaysOn::Part, Beside::Mix(part)) => part,
+            _ => volume.amount,
+        }
+    }
+
+    /// The measure of `volume`; `None` for one that pays nothing: nothing sold, no growth, no baseline to
+    /// grow from, paid late or not yet. The outer `None` is beyond 128 bits.
+    fn measured(&self, volume: Volume) -> Option<Option<Measured>> {
+        let whole = |over: i128| (over > 0).then_some(Measured { over, under: 1 });
+        let ratio = |part: i128, of: i128| {
+            if part < 0 || of <= 0 {
+                return Some(None);
+            }
+            Some(Some(Measured { over: part.checked_mul(WHOLE_BP.into())?, under: of }))
+        };
+        let sold = volume.amount > 0 || volume.quantity > 0;
+        Some(match (self.measure, volume.beside) {
+            _ if !sold => None,
+            (Measure::Amount, Beside::Window(amount, _)) => whole(amount),
+            (Measure::Amount, _) => whole(volume.amount),
+            (Measure::Quantity, Beside::Window(_, quantity)) => whole(quantity),
+            (Measure::Quantity, _) => whole(volume.quantity),
+            (Measure::Growth, Beside::Baseline(baseline)) => ratio(volume.amount - baseline, baseline)?,
+            (Measure::Mix, Beside::Mix(part)) => ratio(part, volume.amount)?,
+            (Measure::EarlyPayment, Beside::DaysEarly(days)) if days >= 0 && volume.amount > 0 => {
+                Some(Measured { over: days.into(), under: 1 })
+            }
+            (Measure::Growth | Measure::Mix | Measure::EarlyPayment, _) => None,
+        })
+    }
+
+    /// The tiers that pay, each with its index and the slice of the measure that it is about.
+    fn reached(&self, volume: Volume) -> Option<impl Iterator<Item = Reached>> {
+        let Some(measured) = self.measured(volume)? else { return Some(Either::None) };
         let begins = |tier: &Tier| i128::from(tier.threshold);
-        match self.mode {
-            TierMode::Marginal => self
-                .tiers
-                .iter()
-                .enumerate()
-                .take_while(|(_, tier)| begins(tier) < measure)
-                .map(|(index, tier)| {
+        Some(match self.mode {
+            TierMode::Marginal => {
+                let measure = measured.over;
+                let reached =
+                    self.tiers.iter().enumerate().take_while(move |(_, tier)| begins(tier) < measure);
+                Either::Many(reached.map(move |(index, tier)| {
                     let end = self.tiers.get(index + 1).map_or(measure, begins);
-                    (index, *tier, begins(tier), end.min(measure))
-                })
-                .collect(),
+                    Reached { index, tier: *tier, from: begins(tier), to: end.min(measure) }
+                }))
+            }
             TierMode::Retroactive => {
+                // Thresholds are at most 10^13 and the measure's parts come from 64 bits, so this fits.
+                let order = |tier: &Tier| measured.over.cmp(&begins(tier).saturating_mul(measured.under));
                 let is_reached = |tier: &Tier| match self.threshold_rule {
-                    ThresholdRule::Reached => measure >= begins(tier),
-                    ThresholdRule::Exceeded => measure > begins(tier),
+                    ThresholdRule::Reached => order(tier).is_ge(),
+                    ThresholdRule::Exceeded => order(tier).is_gt(),
                 };
                 let top = self.tiers.iter().enumerate().rfind(|(_, tier)| is_reached(tier));
-                top.map(|(index, tier)| (index, *tier, begins(tier), measure)).into_iter().collect()
+                let to = measured.over / measured.under.max(1);
+                let top = top.map(|(index, tier)| Reached { index, tier: *tier, from: begins(tier), to });
+                Either::One(top.into_iter())
             }
+        })
+    }
+}
+
+/// An iterator of tiers, whichever the mode makes.
+enum Either<M> {
+    None,
+    One(std::option::IntoIter<Reached>),
+    Many(M),
+}
+
+impl<M: Iterator<Item = Reached>> Iterator for Either<M> {
+    type Item = Reached;
+
+    fn next(&mut self) -> Option<Reached> {
+        match self {
+            Self::None => None,
+            Self::One(one) => one.next(),
+            Self::Many(many) => many.next(),
         }
+    }
+}
+
+fn worth(pay: Pay, base: i128) -> Option<Exact> {
+    match pay {
+        Pay::Rate(rate) => Exact::share(base, rate),
+        Pay::PerUnit(minor) => Exact::per_unit(base, minor),
     }
 }
 

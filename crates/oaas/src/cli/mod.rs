@@ -8,6 +8,7 @@ pub mod caller;
 pub mod catalog;
 pub mod health;
 pub mod import;
+pub mod rebate;
 pub mod scaffold;
 pub mod serve;
 

@@ -3,27 +3,43 @@
 
 mod facts;
 mod ledger;
+mod moves;
 mod plans;
+mod settlements;
+
+use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 use oaas_proto::oaas::channel::v1 as pb;
 use oaas_store::{Store, StoreError};
 use prost::Message as _;
 
+use sqlx::SqliteConnection;
+
 use facts::{record_one, select_facts};
-use ledger::{insert_line, read_line, select_balances, select_last};
-use plans::{fits, select_plan, select_plan_on};
+use ledger::{
+    COLUMNS, Summed, digest, insert_line, read_line, select_balances, select_last, select_summed, select_tier,
+};
+use moves::{insert_move, select_tree};
+use plans::{fits, select_first, select_plan, select_plan_on};
+pub use settlements::Settlement;
+use settlements::{
+    insert_settlement, select_accounts, select_after, select_before, select_settlement, select_statement,
+    select_statements,
+};
 
 use super::refusal::Refusal;
 use super::{
-    CalculateError, Detail, Entry, Facts, LedgerLine, Outcome, Plan, Sale, SaleReturn, calculate,
-    differences, facts_digest,
+    CalculateError, ChainMember, Detail, Difference, Entry, Facts, LedgerLine, MemberOutcome, Move, Outcome,
+    Payment, Period, Plan, REASON_LINES_MAX, Reason, Sale, SaleReturn, calculate, differences, facts_digest,
+    facts_of, settle, tier_reached, true_up, wire,
 };
 
 /// Versions of one plan.
 const VERSIONS_MAX: i64 = 10_000;
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE channel_plans (
         plan_id TEXT NOT NULL, version INTEGER NOT NULL, effective_from TEXT NOT NULL,
         body BLOB NOT NULL, put_at_ms INTEGER NOT NULL,
@@ -42,7 +58,25 @@ const MIGRATIONS: &[&str] = &["
         previous_sha256 BLOB NOT NULL, line_sha256 BLOB NOT NULL,
         PRIMARY KEY (plan_id, sequence)) WITHOUT ROWID;
     CREATE INDEX channel_ledger_by_member ON channel_ledger (plan_id, period_start, member_id);
-"];
+",
+    "
+    ALTER TABLE channel_facts ADD COLUMN payment INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE channel_ledger ADD COLUMN detail BLOB;
+    CREATE TABLE channel_moves (
+        plan_id TEXT NOT NULL, member_id TEXT NOT NULL, effective_on TEXT NOT NULL,
+        parent_id TEXT NOT NULL, grade TEXT NOT NULL,
+        PRIMARY KEY (plan_id, member_id, effective_on)) WITHOUT ROWID;
+    CREATE TABLE channel_settlements (
+        plan_id TEXT NOT NULL, period_start TEXT NOT NULL, through_sequence INTEGER NOT NULL,
+        paid_minor INTEGER NOT NULL, carried_minor INTEGER NOT NULL, statement_count INTEGER NOT NULL,
+        settled_at_ms INTEGER NOT NULL,
+        PRIMARY KEY (plan_id, period_start)) WITHOUT ROWID;
+    CREATE TABLE channel_statements (
+        plan_id TEXT NOT NULL, period_start TEXT NOT NULL, member_id TEXT NOT NULL,
+        carried_minor INTEGER NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (plan_id, period_start, member_id)) WITHOUT ROWID;
+",
+];
 
 /// A stored version of a plan.
 #[derive(Clone, Debug)]
@@ -71,6 +105,28 @@ pub enum CoreFact {
     Sale(Sale),
     /// A return.
     Return(SaleReturn),
+    /// A payment.
+    Payment(Payment),
+}
+
+/// A ledger line and what it rests on.
+#[derive(Clone, Debug)]
+pub struct Posted {
+    /// The line.
+    pub line: LedgerLine,
+    /// What it rests on; `None` for lines of before this was kept.
+    pub detail: Option<pb::LineDetail>,
+}
+
+/// Whose lines a calculation is asked for.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// Everybody's.
+    Everybody,
+    /// One member's.
+    Member(String),
+    /// Some of each member's, for the ledger.
+    Ledger,
 }
 
 /// How many facts were new, and how many had been recorded before.
@@ -88,7 +144,7 @@ pub struct Accrual {
     /// The plan that was in force.
     pub stored: Stored,
     /// The lines that were posted.
-    pub posted: Vec<LedgerLine>,
+    pub posted: Vec<Posted>,
     /// What the period now amounts to.
     pub outcome: Outcome,
 }
@@ -152,10 +208,21 @@ impl RebateStore {
         })
     }
 
-    /// The version of a plan that is in force in the period that holds `day`.
-    pub async fn plan_on(&self, plan_id: &str, day: Date) -> Result<Stored, Refusal> {
+    /// The version of a plan that a fact of `day` is read by: the one in force, or the first one when
+    /// it looks back to days before itself.
+    pub async fn plan_for_fact(&self, plan_id: &str, day: Date) -> Result<Stored, Refusal> {
         let mut connection = self.store.pool().acquire().await?;
-        select_plan_on(&mut connection, plan_id, day).await
+        match select_plan_on(&mut connection, plan_id, day).await {
+            Err(refusal @ Refusal::PlanNotInForce { .. }) => {
+                let first = select_first(&mut connection, plan_id).await?;
+                let looks_back = |stored: &Stored| {
+                    let period = stored.plan.period.around(stored.plan.effective_from);
+                    stored.plan.looks_at(period).iter().any(|days| days.start <= day)
+                };
+                first.filter(looks_back).ok_or(refusal)
+            }
+            other => other,
+        }
     }
 
     /// Records facts, all of them or none.
@@ -178,44 +245,121 @@ impl RebateStore {
         // One transaction, so that plan and facts are of the same moment.
         let mut tx = self.store.pool().begin().await?;
         let stored = select_plan_on(&mut tx, plan_id, day).await?;
-        let facts = select_facts(&mut tx, &stored.plan, stored.plan.period.around(day)).await?;
+        let ranges = stored.plan.looks_at(stored.plan.period.around(day));
+        let facts = select_facts(&mut tx, &stored.plan, &ranges).await?;
         Ok((stored, facts))
+    }
+
+    /// The facts recorded under a plan on the days of `ranges`, which do not overlap.
+    pub async fn facts_on(&self, plan: &Plan, ranges: &[Period]) -> Result<Facts, Refusal> {
+        let mut tx = self.store.pool().begin().await?;
+        select_facts(&mut tx, plan, ranges).await
     }
 
     /// Computes the period of `day` anew and posts what changed.
     pub async fn accrue(&self, plan_id: &str, day: Date, now_ms: i64) -> Result<Accrual, Refusal> {
         let mut tx = self.store.write().await?;
+        let accrual = accrue(&mut tx, plan_id, day, now_ms).await?;
+        tx.commit().await?;
+        Ok(accrual)
+    }
+
+    /// Keeps a move; true when it was known.
+    pub async fn put_move(&self, request: &pb::MoveMemberRequest, step: &Move) -> Result<bool, Refusal> {
+        let mut tx = self.store.write().await?;
+        let known = insert_move(&mut tx, request, step).await?;
+        tx.commit().await?;
+        Ok(known)
+    }
+
+    /// Who stands above a member on a day.
+    pub async fn chain(&self, plan_id: &str, member: &str, day: Date) -> Result<Vec<ChainMember>, Refusal> {
+        let mut connection = self.store.pool().acquire().await?;
+        Ok(select_tree(&mut connection, plan_id).await?.chain(member, day))
+    }
+
+    /// Settles the period of `day`; true when it had been settled before.
+    pub async fn settle(
+        &self,
+        plan_id: &str,
+        day: Date,
+        today: Date,
+        now_ms: i64,
+    ) -> Result<(Stored, Settlement, bool), Refusal> {
+        let mut tx = self.store.write().await?;
         let stored = select_plan_on(&mut tx, plan_id, day).await?;
         let period = stored.plan.period.around(day);
-        let facts = select_facts(&mut tx, &stored.plan, period).await?;
-        let digest = facts_digest(&facts);
-        let outcome = compute(stored.plan.clone(), day, facts, None)
-            .await?
-            .map_err(|error| Refusal::of_recorded(plan_id, error))?;
-        let balances = select_balances(&mut tx, plan_id, period).await?;
-        let changes = differences(&balances, &outcome).ok_or(Refusal::AmountTooLarge)?;
-        let (mut sequence, mut previous) = select_last(&mut tx, plan_id).await?;
-        let mut posted = Vec::with_capacity(changes.len());
-        for change in changes {
-            sequence += 1;
-            let entry = Entry {
-                sequence,
-                plan_id: plan_id.to_owned(),
-                plan_version: stored.version,
-                period_start: period.start,
-                member_id: change.member_id,
-                amount_minor: change.amount_minor,
-                balance_minor: change.balance_minor,
-                posted_at_ms: now_ms,
-                facts: digest,
-            };
-            let line = entry.seal(previous);
-            previous = line.hash;
-            insert_line(&mut tx, &line).await?;
-            posted.push(line);
+        if let Some(settled) = select_settlement(&mut tx, plan_id, period).await? {
+            return Ok((stored, settled, true));
         }
+        if today <= period.end {
+            return Err(Refusal::PeriodOpen { plan_id: plan_id.to_owned(), end: period.end });
+        }
+        if let Some(later) = select_after(&mut tx, plan_id, period).await? {
+            return Err(Refusal::PeriodOrder { plan_id: plan_id.to_owned(), settled: later.period_start });
+        }
+        accrue(&mut tx, plan_id, day, now_ms).await?;
+        let before = select_before(&mut tx, plan_id, period).await?;
+        let accounts = select_accounts(&mut tx, plan_id, period, before.as_ref()).await?;
+        let mut statements = Vec::with_capacity(accounts.len());
+        let (mut paid, mut carried) = (0i64, 0i64);
+        for (member, account) in accounts {
+            let settled = settle(account, &stored.plan.payout).ok_or(Refusal::AmountTooLarge)?;
+            paid = paid.checked_add(settled.paid).ok_or(Refusal::AmountTooLarge)?;
+            carried = carried.checked_add(settled.carried).ok_or(Refusal::AmountTooLarge)?;
+            statements.push(wire::statement(&stored.plan, period, &member, &settled, now_ms));
+        }
+        let settlement = Settlement {
+            period_start: period.start.to_string(),
+            through_sequence: select_last(&mut tx, plan_id).await?.0,
+            paid_minor: paid,
+            carried_minor: carried,
+            statement_count: i64::try_from(statements.len()).unwrap_or(i64::MAX),
+            settled_at_ms: now_ms,
+        };
+        insert_settlement(&mut tx, plan_id, &settlement, &statements).await?;
         tx.commit().await?;
-        Ok(Accrual { stored, posted, outcome })
+        Ok((stored, settlement, false))
+    }
+
+    /// At most `limit` statements of a settled period, of members after `after`.
+    pub async fn statements(
+        &self,
+        plan_id: &str,
+        period: Period,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<pb::Statement>, Refusal> {
+        let mut connection = self.store.pool().acquire().await?;
+        if select_settlement(&mut connection, plan_id, period).await?.is_none() {
+            return Err(Refusal::NotSettled { plan_id: plan_id.to_owned(), period_start: period.start });
+        }
+        select_statements(&mut connection, plan_id, period, after, limit).await
+    }
+
+    /// One member's statement of a settled period, at most `limit` of the lines that it sums, and how many
+    /// these are.
+    pub async fn statement(
+        &self,
+        plan_id: &str,
+        period: Period,
+        member_id: &str,
+        limit: i64,
+    ) -> Result<(pb::Statement, Vec<Posted>, i64), Refusal> {
+        let mut tx = self.store.pool().begin().await?;
+        let Some(settled) = select_settlement(&mut tx, plan_id, period).await? else {
+            return Err(Refusal::NotSettled { plan_id: plan_id.to_owned(), period_start: period.start });
+        };
+        let Some(statement) = select_statement(&mut tx, plan_id, period, member_id).await? else {
+            return Err(Refusal::NoStatement {
+                plan_id: plan_id.to_owned(),
+                member_id: member_id.to_owned(),
+            });
+        };
+        let before = select_before(&mut tx, plan_id, period).await?;
+        let summed = Summed { plan_id, member_id, period, settled: &settled, before: before.as_ref() };
+        let (lines, count) = select_summed(&mut tx, summed, limit).await?;
+        Ok((statement, lines, count))
     }
 
     /// At most `limit` lines after `after`, of one member or, when it is empty, of all.
@@ -225,25 +369,81 @@ impl RebateStore {
         member_id: &str,
         after: i64,
         limit: i64,
-    ) -> Result<Vec<LedgerLine>, Refusal> {
-        let rows = sqlx::query(
-            "SELECT sequence, plan_id, plan_version, period_start, member_id, amount_minor, balance_minor,
-                    posted_at_ms, facts_sha256, previous_sha256, line_sha256
-             FROM channel_ledger
+    ) -> Result<Vec<Posted>, Refusal> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM channel_ledger
              WHERE plan_id = $1 AND sequence > $2 AND ($3 = '' OR member_id = $3)
-             ORDER BY sequence LIMIT $4",
-        )
-        .bind(plan_id)
-        .bind(after)
-        .bind(member_id)
-        .bind(limit)
-        .fetch_all(self.store.pool())
-        .await?;
+             ORDER BY sequence LIMIT $4"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(plan_id)
+            .bind(after)
+            .bind(member_id)
+            .bind(limit)
+            .fetch_all(self.store.pool())
+            .await?;
         rows.iter().map(read_line).collect()
     }
 }
 
-/// Runs the calculation where it doesn't hold up other calls.
+async fn accrue(
+    tx: &mut SqliteConnection,
+    plan_id: &str,
+    day: Date,
+    now_ms: i64,
+) -> Result<Accrual, Refusal> {
+    let stored = select_plan_on(tx, plan_id, day).await?;
+    let period = stored.plan.period.around(day);
+    let facts = select_facts(tx, &stored.plan, &stored.plan.looks_at(period)).await?;
+    let facts_sha256 = facts_digest(&facts);
+    let (facts, outcome) = compute(stored.plan.clone(), day, facts, Wanted::Ledger).await?;
+    let outcome = outcome.map_err(|error| Refusal::of_recorded(plan_id, error))?;
+    let balances = select_balances(tx, plan_id, period).await?;
+    let changes = differences(&balances, &outcome).ok_or(Refusal::AmountTooLarge)?;
+    let changed: BTreeSet<&str> = changes.iter().map(|change| change.member_id.as_str()).collect();
+    let mut events = facts_of(&stored.plan, period, &facts, &changed);
+    let (mut sequence, mut previous) = select_last(tx, plan_id).await?;
+    let mut posted = Vec::with_capacity(changes.len());
+    let nothing = MemberOutcome::default();
+    for change in &changes {
+        sequence += 1;
+        let Difference { member_id, amount_minor, balance_minor } = change;
+        let member = outcome.members.get(member_id).unwrap_or(&nothing);
+        let tier_before = select_tier(tx, plan_id, period, member_id).await?;
+        let tier = tier_reached(&stored.plan, member);
+        let (event_ids, event_count) = events.remove(member_id.as_str()).unwrap_or_default();
+        let reason = Reason {
+            lines: member.lines.clone(),
+            lines_left_off: member.lines_left_off,
+            amount: member.amount,
+            event_ids: event_ids.into_iter().map(str::to_owned).collect(),
+            event_count,
+            tier_before,
+            tier,
+            true_up: true_up(&stored.plan, tier_before, tier),
+        };
+        let detail = wire::detail(&stored.plan, &reason).ok_or(Refusal::AmountTooLarge)?;
+        let entry = Entry {
+            sequence,
+            plan_id: plan_id.to_owned(),
+            plan_version: stored.version,
+            period_start: period.start,
+            member_id: member_id.clone(),
+            amount_minor: *amount_minor,
+            balance_minor: *balance_minor,
+            posted_at_ms: now_ms,
+            facts: facts_sha256,
+            detail: Some(digest(&detail.encode_to_vec())),
+        };
+        let line = Posted { line: entry.seal(previous), detail: Some(detail) };
+        previous = line.line.hash;
+        insert_line(tx, &line).await?;
+        posted.push(line);
+    }
+    Ok(Accrual { stored, posted, outcome })
+}
+
+/// Runs the calculation where it doesn't hold up other calls, and gives the facts back.
 ///
 /// # Errors
 /// Only when it was broken off; what it says about plan and facts is inside.
@@ -251,15 +451,16 @@ pub async fn compute(
     plan: Plan,
     day: Date,
     facts: Facts,
-    detail: Option<String>,
-) -> Result<Result<Outcome, CalculateError>, Refusal> {
+    wanted: Wanted,
+) -> Result<(Facts, Result<Outcome, CalculateError>), Refusal> {
     let work = move || {
-        let detail = match detail.as_deref() {
-            None => Detail::Nobody,
-            Some("") => Detail::Everybody,
-            Some(member_id) => Detail::Member(member_id),
+        let detail = match &wanted {
+            Wanted::Everybody => Detail::Everybody,
+            Wanted::Member(member_id) => Detail::Member(member_id),
+            Wanted::Ledger => Detail::Each(REASON_LINES_MAX),
         };
-        calculate(&plan, day, &facts, detail)
+        let outcome = calculate(&plan, day, &facts, detail);
+        (facts, outcome)
     };
     tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::BrokenOff)
 }

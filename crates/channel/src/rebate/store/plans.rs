@@ -43,6 +43,14 @@ pub(super) async fn select_plan(
     row.as_ref().map(read_plan).transpose()
 }
 
+/// The first version.
+pub(super) async fn select_first(
+    connection: &mut SqliteConnection,
+    plan_id: &str,
+) -> Result<Option<Stored>, Refusal> {
+    select_plan(connection, plan_id, 1).await
+}
+
 pub(super) async fn select_plan_on(
     connection: &mut SqliteConnection,
     plan_id: &str,

@@ -1,9 +1,16 @@
 //! Published figures, the law, claw-back and the words; properties, the oracle and the service stand beside.
 
+mod grammar;
+mod ledger;
 mod oracle;
 mod properties;
 #[cfg(feature = "grpc")]
 mod service;
+#[cfg(feature = "grpc")]
+mod settling;
+mod yaml;
+
+use std::collections::BTreeMap;
 
 use jiff::civil::{Date, date};
 use oaas_model::Currency;
@@ -26,13 +33,17 @@ pub(super) fn plan(currency: &str) -> Plan {
         effective_until: None,
         period: PeriodKind::Month,
         rounding: Rounding::HalfUp,
+        base: Base::default(),
         categories: Vec::new(),
+        filter: None,
         tiers: None,
         levels: None,
         payout_min_minor: 0,
         cap_member_minor: None,
         cap_plan_minor: None,
+        cap_margin_bp: None,
         clawback_days: 0,
+        payout: Payout::default(),
     }
 }
 
@@ -44,6 +55,10 @@ pub(super) fn schedule(mode: TierMode, scope: TierScope, tiers: &[(i64, u32)]) -
         threshold_rule: ThresholdRule::Exceeded,
         tiers: tiers.iter().map(|&(threshold, rate)| Tier { threshold, pay: Pay::Rate(rate) }).collect(),
         floor_minor: 0,
+        window_days: 0,
+        baseline: Baseline::PreviousPeriod,
+        mix: None,
+        pays_on: PaysOn::Everything,
     }
 }
 
@@ -60,6 +75,10 @@ pub(super) fn sale(event_id: &str, amount_minor: i64, chain: &str) -> Sale {
         quantity: 1,
         category: String::new(),
         chain: chain.split(' ').map(member).collect(),
+        chain_open: false,
+        parts: Parts::default(),
+        due_on: None,
+        attributes: BTreeMap::new(),
     }
 }
 
@@ -70,11 +89,12 @@ pub(super) fn sale_return(event_id: &str, sale_event_id: &str, amount_minor: i64
         occurred_on: date(2026, 4, 2),
         amount_minor,
         quantity: 0,
+        parts: Parts::default(),
     }
 }
 
 pub(super) fn facts(sales: Vec<Sale>) -> Facts {
-    Facts { sales, returns: Vec::new() }
+    Facts { sales, ..Facts::default() }
 }
 
 fn paid(plan: &Plan, facts: &Facts) -> Vec<(String, i128)> {
@@ -255,7 +275,11 @@ fn a_member_who_moves_changes_later_sales_only() {
 #[test]
 fn a_late_return_is_not_clawed_back() {
     let tiers = Some(schedule(TierMode::Marginal, TierScope::Period, &[(0, 1_000)]));
-    let returned = Facts { sales: vec![sale("s", 1_000, "d")], returns: vec![sale_return("r", "s", 1_000)] };
+    let returned = Facts {
+        sales: vec![sale("s", 1_000, "d")],
+        returns: vec![sale_return("r", "s", 1_000)],
+        ..Facts::default()
+    };
     // From March 15 to April 2 are 18 days.
     for (clawback_days, expected) in [(0, 0), (17, 100), (18, 0), (90, 0)] {
         let plan = Plan { tiers: tiers.clone(), clawback_days, ..plan("CNY") };
@@ -267,10 +291,11 @@ fn a_late_return_is_not_clawed_back() {
 fn a_return_over_a_month_counts_its_days() {
     let march = sale("s", 1_000, "d");
     let late = SaleReturn { occurred_on: date(2026, 9, 1), ..sale_return("r", "s", 1_000) };
-    let returned = Facts { sales: vec![march], returns: vec![late] };
+    let returned = Facts { sales: vec![march], returns: vec![late], ..Facts::default() };
+    let within = |clawback_days| Plan { clawback_days, ..plan("CNY") };
     // 170 days.
-    assert_eq!(returned.net(169).unwrap()[0].amount_minor, 1_000);
-    assert_eq!(returned.net(170).unwrap()[0].amount_minor, 0);
+    assert_eq!(returned.net(&within(169)).unwrap()[0].amount_minor, 1_000);
+    assert_eq!(returned.net(&within(170)).unwrap()[0].amount_minor, 0);
 }
 
 #[test]
@@ -305,7 +330,7 @@ fn bad_facts_are_named() {
     assert_eq!(refused(facts(two)), "sales[1].event_id");
     assert_eq!(refused(facts(vec![sale("s", -1, "a")])), "sales[0].amount_minor");
     assert_eq!(refused(facts(vec![sale("s", 1, "a b a")])), "sales[0].chain[2].member_id");
-    let with = |fact| Facts { sales: vec![sale("s", 5, "a")], returns: vec![fact] };
+    let with = |fact| Facts { sales: vec![sale("s", 5, "a")], returns: vec![fact], ..Facts::default() };
     assert_eq!(refused(with(sale_return("r", "t", 1))), "returns[0].sale_event_id");
     assert_eq!(refused(with(sale_return("r", "s", 6))), "returns[0]");
     assert_eq!(

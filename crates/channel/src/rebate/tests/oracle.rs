@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::ToSpan as _;
+use jiff::civil::Date;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{ToPrimitive as _, Zero as _};
@@ -49,11 +51,39 @@ fn shared(total: i128, quotas: &[(String, BigRational)]) -> Vec<i128> {
     result
 }
 
+/// What the oracle knows of a member's period, or of one sale.
+#[derive(Default)]
+struct Sold {
+    amount: i128,
+    quantity: i128,
+    window_amount: i128,
+    window_quantity: i128,
+    baseline: i128,
+    mix: i128,
+    days_early: Option<i128>,
+}
+
+/// The measure as a fraction; `None` for one that pays nothing.
+fn measure(schedule: &TierSchedule, sold: &Sold) -> Option<BigRational> {
+    let rolling = schedule.window_days > 0;
+    let ratio = |part: i128, of: i128| (of > 0 && part >= 0).then(|| whole(part) * whole(10_000) / whole(of));
+    match schedule.measure {
+        _ if sold.amount == 0 && sold.quantity == 0 => None,
+        Measure::Amount => Some(whole(if rolling { sold.window_amount } else { sold.amount })),
+        Measure::Quantity => Some(whole(if rolling { sold.window_quantity } else { sold.quantity })),
+        Measure::Growth => ratio(sold.amount - sold.baseline, sold.baseline),
+        Measure::Mix => ratio(sold.mix, sold.amount),
+        Measure::EarlyPayment if sold.amount > 0 => sold.days_early.filter(|days| *days >= 0).map(whole),
+        Measure::EarlyPayment => None,
+    }
+}
+
 /// A schedule's rounded amount. Marginal: each tier adds the step of its rate on all that is above it.
-fn tiered(schedule: &TierSchedule, amount: i128, quantity: i128, rule: Rounding) -> i128 {
-    let measure = if schedule.measure == Measure::Amount { amount } else { quantity };
+fn tiered(schedule: &TierSchedule, sold: &Sold, rule: Rounding) -> i128 {
+    let Some(measure) = measure(schedule, sold) else { return 0 };
+    let counted = matches!(schedule.measure, Measure::Amount | Measure::Quantity);
     let reached = |tier: &Tier| {
-        let threshold = i128::from(tier.threshold);
+        let threshold = whole(tier.threshold.into());
         match (schedule.mode, schedule.threshold_rule) {
             (TierMode::Retroactive, ThresholdRule::Reached) => measure >= threshold,
             _ => measure > threshold,
@@ -63,7 +93,7 @@ fn tiered(schedule: &TierSchedule, amount: i128, quantity: i128, rule: Rounding)
         Pay::Rate(bp) => share(bp),
         Pay::PerUnit(minor) => whole(minor.into()),
     };
-    if measure == 0 || !schedule.tiers.iter().any(reached) {
+    if (counted && measure.is_zero()) || !schedule.tiers.iter().any(reached) {
         return 0;
     }
     let mut exact = BigRational::zero();
@@ -71,17 +101,57 @@ fn tiered(schedule: &TierSchedule, amount: i128, quantity: i128, rule: Rounding)
         TierMode::Marginal => {
             let mut before = BigRational::zero();
             for tier in schedule.tiers.iter().filter(|tier| reached(tier)) {
-                exact += (worth(tier.pay) - &before) * whole(measure - i128::from(tier.threshold));
+                exact += (worth(tier.pay) - &before) * (&measure - whole(tier.threshold.into()));
                 before = worth(tier.pay);
             }
         }
         TierMode::Retroactive => {
             let top = schedule.tiers.iter().rfind(|tier| reached(tier)).unwrap();
-            let base = if matches!(top.pay, Pay::Rate(_)) { amount } else { quantity };
+            let money = match (schedule.pays_on, schedule.measure) {
+                (PaysOn::Part, Measure::Growth) => sold.amount - sold.baseline,
+                (PaysOn::Part, Measure::Mix) => sold.mix,
+                _ => sold.amount,
+            };
+            let base = if matches!(top.pay, Pay::Rate(_)) { money } else { sold.quantity };
             exact = worth(top.pay) * whole(base);
         }
     }
     rounded(&exact, rule).max(schedule.floor_minor.into())
+}
+
+/// The filters of the random plans, written again by hand.
+fn passes(filter: &Filter, sale: &Sale) -> bool {
+    match filter.source() {
+        "amount_minor > 1000" => sale.amount_minor > 1_000,
+        "grade != 'x'" => sale.chain[0].grade != "x",
+        "has(attributes.k) && attributes.k == 'v'" => sale.attributes.get("k").is_some_and(|v| v == "v"),
+        "quantity % 2 == 0 || category == 't'" => sale.quantity % 2 == 0 || sale.category == "t",
+        other => panic!("{other}"),
+    }
+}
+
+/// Whether the plan looks at the kind of sale.
+fn selects(plan: &Plan, sale: &Sale) -> bool {
+    (plan.categories.is_empty() || plan.categories.contains(&sale.category))
+        && plan.filter.as_ref().is_none_or(|filter| passes(filter, sale))
+}
+
+/// First and last day that the tier looks back at; the calendar by hand.
+fn back(plan: &Plan, schedule: &TierSchedule, period: Period) -> Option<(Date, Date)> {
+    if schedule.window_days > 0 {
+        return Some((period.end - i64::from(schedule.window_days - 1).days(), period.end));
+    }
+    let months = match plan.period {
+        PeriodKind::Month => 1,
+        PeriodKind::Quarter => 3,
+        PeriodKind::Year => 12,
+    };
+    let first = match (schedule.measure, schedule.baseline) {
+        (Measure::Growth, Baseline::PreviousPeriod) => period.start - months.months(),
+        (Measure::Growth, Baseline::SamePeriodLastYear) => period.start - 12.months(),
+        _ => return None,
+    };
+    Some((first, first + months.months() - 1.days()))
 }
 
 /// Basis points of each position of a chain, by running maxima instead of a walk.
@@ -106,33 +176,66 @@ fn positions(levels: &Levels, chain: &[ChainMember]) -> Vec<u32> {
 }
 
 /// What each member gets; members with nothing are left out.
-pub fn amounts(plan: &Plan, day: jiff::civil::Date, facts: &Facts) -> BTreeMap<String, i128> {
+pub fn amounts(plan: &Plan, day: Date, facts: &Facts) -> BTreeMap<String, i128> {
     let period = plan.period.around(day);
     let mut earned: BTreeMap<String, i128> = BTreeMap::new();
-    let mut volumes: BTreeMap<String, (i128, i128)> = BTreeMap::new();
+    let mut volumes: BTreeMap<String, Sold> = BTreeMap::new();
     let mut seen: Vec<&Sale> = Vec::new();
+    let mut margin = 0;
+    let looked_back = plan.tiers.as_ref().and_then(|schedule| back(plan, schedule, period));
     for sale in &facts.sales {
-        if seen.contains(&sale)
-            || !period.holds(sale.occurred_on)
-            || !plan.counts(sale.occurred_on, &sale.category)
-        {
+        if seen.contains(&sale) || !selects(plan, sale) {
             continue;
         }
         seen.push(sale);
+        let on = sale.occurred_on;
+        let in_plan = on >= plan.effective_from && plan.effective_until.is_none_or(|until| on <= until);
+        let earns = period.start <= on && on <= period.end && in_plan;
         let mut returns: Vec<&SaleReturn> = Vec::new();
         for fact in facts.returns.iter().filter(|fact| fact.sale_event_id == sale.event_id) {
-            let days = (fact.occurred_on - sale.occurred_on).get_days();
-            if !returns.contains(&fact) && (plan.clawback_days == 0 || days <= plan.clawback_days as i32) {
+            let days = (fact.occurred_on - on).get_days();
+            let late = plan.clawback_days > 0 && days > plan.clawback_days as i32;
+            if !returns.contains(&fact) && !late && !plan.base.returns {
                 returns.push(fact);
             }
         }
-        let amount = i128::from(sale.amount_minor - returns.iter().map(|f| f.amount_minor).sum::<i64>());
-        let quantity = i128::from(sale.quantity - returns.iter().map(|f| f.quantity).sum::<i64>());
+        let left = |of: i64, back: fn(&SaleReturn) -> i64| {
+            i128::from(of) - returns.iter().map(|fact| i128::from(back(fact))).sum::<i128>()
+        };
+        let mut amount = left(sale.amount_minor, |f| f.amount_minor);
+        if plan.base.tax {
+            amount += left(sale.parts.tax_minor, |f| f.parts.tax_minor);
+        }
+        if plan.base.freight {
+            amount += left(sale.parts.freight_minor, |f| f.parts.freight_minor);
+        }
+        if plan.base.discounts {
+            amount += left(sale.parts.discount_minor, |f| f.parts.discount_minor);
+        }
+        let quantity = left(sale.quantity, |f| f.quantity);
         let seller = sale.chain[0].member_id.clone();
-        let volume = volumes.entry(seller.clone()).or_default();
-        *volume = (volume.0 + amount, volume.1 + quantity);
+        let sold = volumes.entry(seller.clone()).or_default();
+        if looked_back.is_some_and(|(first, last)| first <= on && on <= last) {
+            sold.window_amount += amount;
+            sold.window_quantity += quantity;
+            sold.baseline += amount;
+        }
+        if !earns {
+            continue;
+        }
+        sold.amount += amount;
+        sold.quantity += quantity;
+        let mix = plan.tiers.as_ref().and_then(|schedule| schedule.mix.as_ref());
+        if mix.is_some_and(|mix| passes(mix, sale)) {
+            sold.mix += amount;
+        }
+        margin += left(sale.parts.margin_minor, |f| f.parts.margin_minor);
         if let Some(schedule) = plan.tiers.as_ref().filter(|s| s.scope == TierScope::Sale) {
-            *earned.entry(seller).or_default() += tiered(schedule, amount, quantity, plan.rounding);
+            let paid = facts.payments.iter().find(|payment| payment.sale_event_id == sale.event_id);
+            let days_early =
+                paid.zip(sale.due_on).map(|(paid, due)| i128::from((due - paid.occurred_on).get_days()));
+            let sold = Sold { amount, quantity, days_early, ..Sold::default() };
+            *earned.entry(seller).or_default() += tiered(schedule, &sold, plan.rounding);
         }
         if let Some(levels) = &plan.levels {
             let rates = positions(levels, &sale.chain);
@@ -149,10 +252,18 @@ pub fn amounts(plan: &Plan, day: jiff::civil::Date, facts: &Facts) -> BTreeMap<S
         }
     }
     if let Some(schedule) = plan.tiers.as_ref().filter(|s| s.scope == TierScope::Period) {
-        for (member, (amount, quantity)) in volumes {
-            *earned.entry(member).or_default() += tiered(schedule, amount, quantity, plan.rounding);
+        for (member, mut sold) in volumes {
+            if let Baseline::Fixed(minor) = schedule.baseline {
+                sold.baseline = minor.into();
+            }
+            *earned.entry(member).or_default() += tiered(schedule, &sold, plan.rounding);
         }
     }
+    limited(plan, margin, earned)
+}
+
+/// The smallest payout, the cap of each member, and the lower cap of all.
+fn limited(plan: &Plan, margin: i128, mut earned: BTreeMap<String, i128>) -> BTreeMap<String, i128> {
     for amount in earned.values_mut() {
         if *amount < plan.payout_min_minor.into() {
             *amount = 0;
@@ -161,7 +272,9 @@ pub fn amounts(plan: &Plan, day: jiff::civil::Date, facts: &Facts) -> BTreeMap<S
     }
     earned.retain(|_, amount| *amount != 0);
     let total: i128 = earned.values().sum();
-    if let Some(cap) = plan.cap_plan_minor.map(i128::from).filter(|cap| total > *cap) {
+    let by_margin = plan.cap_margin_bp.map(|bp| integer(&(share(bp) * whole(margin.max(0))).floor()));
+    let caps = plan.cap_plan_minor.map(i128::from).into_iter().chain(by_margin);
+    if let Some(cap) = caps.min().filter(|cap| total > *cap) {
         let part = |amount: i128| whole(cap) * whole(amount) / whole(total);
         let quotas: Vec<_> = earned.iter().map(|(id, amount)| (id.clone(), part(*amount))).collect();
         earned = earned.keys().cloned().zip(shared(cap, &quotas)).collect();

@@ -21,10 +21,22 @@ fn any_rounding() -> impl Strategy<Value = Rounding> {
     prop::sample::select(vec![Rounding::HalfUp, Rounding::HalfEven, Rounding::Down, Rounding::Up])
 }
 
-fn any_schedule() -> impl Strategy<Value = TierSchedule> {
+pub(super) fn any_filter() -> impl Strategy<Value = Filter> {
+    prop::sample::select(vec![
+        "amount_minor > 1000",
+        "grade != 'x'",
+        "has(attributes.k) && attributes.k == 'v'",
+        "quantity % 2 == 0 || category == 't'",
+    ])
+    .prop_map(|source| Filter::compile(source).unwrap())
+}
+
+/// Amount and quantity, in the period or in a rolling window.
+fn counted_schedule() -> impl Strategy<Value = TierSchedule> {
     let tiers = prop::collection::btree_map(0i64..60_000, 0u32..4_000, 1..5);
-    (tiers, any::<(bool, bool, bool, bool, bool)>(), 0i64..200).prop_map(
-        |(tiers, (by_quantity, per_unit, period, marginal, reached), floor_minor)| {
+    let window = prop_oneof![3 => Just(0u32), 1 => 1u32..80];
+    (tiers, any::<(bool, bool, bool, bool, bool)>(), 0i64..200, window).prop_map(
+        |(tiers, (by_quantity, per_unit, period, marginal, reached), floor_minor, window_days)| {
             let per_unit = by_quantity && (per_unit || marginal);
             let tiers = tiers.into_iter().map(|(threshold, rate)| Tier {
                 threshold: if by_quantity { threshold / 3_000 } else { threshold },
@@ -34,14 +46,58 @@ fn any_schedule() -> impl Strategy<Value = TierSchedule> {
             tiers.dedup_by_key(|tier| tier.threshold);
             TierSchedule {
                 measure: if by_quantity { Measure::Quantity } else { Measure::Amount },
-                scope: if period { TierScope::Period } else { TierScope::Sale },
-                mode: if marginal { TierMode::Marginal } else { TierMode::Retroactive },
                 threshold_rule: if reached { ThresholdRule::Reached } else { ThresholdRule::Exceeded },
                 tiers,
                 floor_minor,
+                window_days: if period && !marginal { window_days } else { 0 },
+                ..super::schedule(
+                    if marginal { TierMode::Marginal } else { TierMode::Retroactive },
+                    if period { TierScope::Period } else { TierScope::Sale },
+                    &[],
+                )
             }
         },
     )
+}
+
+/// Growth, mix and early payment.
+fn measured_schedule() -> impl Strategy<Value = TierSchedule> {
+    let tiers = prop::collection::btree_map(0i64..12_000, 0u32..4_000, 1..5);
+    let baseline = prop_oneof![
+        Just(Baseline::PreviousPeriod),
+        Just(Baseline::SamePeriodLastYear),
+        (1i64..60_000).prop_map(Baseline::Fixed),
+    ];
+    (tiers, 0usize..3, baseline, any_filter(), any::<(bool, bool)>(), 0i64..200).prop_map(
+        |(tiers, kind, baseline, mix, (reached, part), floor_minor)| {
+            let measure = [Measure::Growth, Measure::Mix, Measure::EarlyPayment][kind];
+            let early = measure == Measure::EarlyPayment;
+            let tiers = tiers.into_iter().map(|(threshold, rate)| Tier {
+                threshold: if early { threshold / 600 } else { threshold },
+                pay: Pay::Rate(rate),
+            });
+            let mut tiers: Vec<Tier> = tiers.collect();
+            tiers.dedup_by_key(|tier| tier.threshold);
+            TierSchedule {
+                measure,
+                threshold_rule: if reached { ThresholdRule::Reached } else { ThresholdRule::Exceeded },
+                tiers,
+                floor_minor,
+                baseline: if measure == Measure::Growth { baseline } else { Baseline::PreviousPeriod },
+                mix: (measure == Measure::Mix).then_some(mix),
+                pays_on: if part && !early { PaysOn::Part } else { PaysOn::Everything },
+                ..super::schedule(
+                    TierMode::Retroactive,
+                    if early { TierScope::Sale } else { TierScope::Period },
+                    &[],
+                )
+            }
+        },
+    )
+}
+
+pub(super) fn any_schedule() -> impl Strategy<Value = TierSchedule> {
+    prop_oneof![counted_schedule(), measured_schedule()]
 }
 
 fn any_levels() -> impl Strategy<Value = Levels> {
@@ -60,28 +116,37 @@ fn any_levels() -> impl Strategy<Value = Levels> {
     prop_oneof![fixed, differential]
 }
 
-fn any_plan() -> impl Strategy<Value = Plan> {
+pub(super) fn any_plan() -> impl Strategy<Value = Plan> {
     (
         prop::option::of(any_schedule()),
         any_levels(),
         any_rounding(),
         prop_oneof![Just(0i64), 0i64..2_000],
-        prop::option::of(2_000i64..20_000),
-        prop::option::of(1i64..40_000),
+        (prop::option::of(2_000i64..20_000), prop::option::of(1i64..40_000), prop::option::of(0u32..9_000)),
         prop_oneof![Just(0u32), 1u32..40],
-        any::<bool>(),
+        any::<(bool, bool)>(),
+        (prop::option::of(any_filter()), any::<(bool, bool, bool, bool)>()),
     )
-        .prop_map(|(tiers, levels, rounding, least, cap_member, cap_plan, clawback_days, only_t)| Plan {
-            tiers,
-            levels: Some(levels),
-            rounding,
-            payout_min_minor: least,
-            cap_member_minor: cap_member,
-            cap_plan_minor: cap_plan,
-            clawback_days,
-            categories: if only_t { vec!["t".to_owned()] } else { Vec::new() },
-            ..plan("CNY")
-        })
+        .prop_map(
+            |(tiers, levels, rounding, least, caps, clawback_days, (only_t, quarter), (filter, base))| {
+                let base = Base { tax: base.0, freight: base.1, discounts: base.2, returns: base.3 };
+                Plan {
+                    tiers,
+                    levels: Some(levels),
+                    rounding,
+                    base,
+                    filter,
+                    period: if quarter { PeriodKind::Quarter } else { PeriodKind::Month },
+                    payout_min_minor: least,
+                    cap_member_minor: caps.0,
+                    cap_plan_minor: caps.1,
+                    cap_margin_bp: caps.2,
+                    clawback_days: if base.returns { 0 } else { clawback_days },
+                    categories: if only_t { vec!["t".to_owned()] } else { Vec::new() },
+                    ..plan("CNY")
+                }
+            },
+        )
 }
 
 fn any_chain() -> impl Strategy<Value = Vec<ChainMember>> {
@@ -94,33 +159,60 @@ fn any_chain() -> impl Strategy<Value = Vec<ChainMember>> {
     })
 }
 
-/// Sales in and around the month, some with one or two returns.
-fn any_facts() -> impl Strategy<Value = Facts> {
+/// Sales in and around the month, some of them a year ago, some with one or two returns or a payment.
+pub(super) fn any_facts() -> impl Strategy<Value = Facts> {
     let amount = prop_oneof![Just(0i64), 1i64..200, 1i64..90_000];
-    let one = (amount, 0i64..40, any_chain(), -20i32..20, any::<bool>(), 0i64..=100, 0i64..=100, 0i32..60);
+    let day = prop_oneof![6 => -20i32..20, 2 => -60i32..-20, 2 => -380i32..-340];
+    let returns = (0i64..=100, 0i64..=100, 0i32..60);
+    let more = (any::<(bool, bool, bool)>(), -9_000i64..9_000, 0i64..500, -30i32..30);
+    let one = (amount, 0i64..40, any_chain(), day, any::<bool>(), returns, more);
     prop::collection::vec(one, 0..9).prop_map(|drafts| {
         let mut facts = Facts::default();
-        for (index, (amount, quantity, chain, day, t, first, second, later)) in drafts.into_iter().enumerate()
-        {
+        for (index, draft) in drafts.into_iter().enumerate() {
+            let (amount, quantity, chain, day, t, (first, second, later), more) = draft;
+            let ((attribute, due, paid), margin_minor, part, early) = more;
             let id = format!("s{index}");
             let occurred_on = DAY.checked_add(day.days()).unwrap();
+            let due_on = due.then(|| occurred_on + 30.days());
+            let parts =
+                Parts { tax_minor: part, freight_minor: part / 2, discount_minor: part / 3, margin_minor };
             facts.sales.push(Sale {
-                event_id: id.clone(),
                 occurred_on,
-                amount_minor: amount,
                 quantity,
                 category: if t { "t".to_owned() } else { String::new() },
                 chain,
+                parts,
+                due_on,
+                attributes: if attribute {
+                    [("k".to_owned(), if t { "v" } else { "w" }.to_owned())].into()
+                } else {
+                    BTreeMap::new()
+                },
+                ..super::sale(&id, amount, "x")
             });
             // At most half of the sale comes back each time, so that two returns never exceed it.
             for (name, percent, later) in [("r", first, later), ("q", second, later + 7)] {
                 if percent % 3 == 0 {
+                    let of = |minor: i64| minor * percent / 200;
                     facts.returns.push(SaleReturn {
                         occurred_on: occurred_on.checked_add(later.days()).unwrap(),
-                        quantity: quantity * percent / 200,
-                        ..sale_return(&format!("{name}{index}"), &id, amount * percent / 200)
+                        quantity: of(quantity),
+                        parts: Parts {
+                            tax_minor: of(parts.tax_minor),
+                            freight_minor: of(parts.freight_minor),
+                            discount_minor: of(parts.discount_minor),
+                            margin_minor: of(margin_minor),
+                        },
+                        ..sale_return(&format!("{name}{index}"), &id, of(amount))
                     });
                 }
+            }
+            if paid {
+                facts.payments.push(Payment {
+                    event_id: format!("p{index}"),
+                    sale_event_id: id,
+                    occurred_on: occurred_on + 30.days() - early.days(),
+                });
             }
         }
         facts
@@ -155,8 +247,10 @@ proptest! {
         (facts, shuffled) in any_facts().prop_flat_map(|facts| {
             let sales = [facts.sales.clone(), facts.sales.clone()].concat();
             let returns = [facts.returns.clone(), facts.returns.clone()].concat();
-            let shuffled = (Just(sales).prop_shuffle(), Just(returns).prop_shuffle())
-                .prop_map(|(sales, returns)| Facts { sales, returns });
+            let payments = [facts.payments.clone(), facts.payments.clone()].concat();
+            let shuffled =
+                (Just(sales).prop_shuffle(), Just(returns).prop_shuffle(), Just(payments).prop_shuffle())
+                    .prop_map(|(sales, returns, payments)| Facts { sales, returns, payments });
             (Just(facts), shuffled)
         }),
     ) {
@@ -165,15 +259,34 @@ proptest! {
         prop_assert_eq!(facts_digest(&facts), facts_digest(&shuffled));
     }
 
+    /// However many lines are kept, the amounts are the same, and lines kept and left off are all lines.
+    #[test]
+    fn lines_that_are_not_kept_change_no_amount(plan in any_plan(), facts in any_facts(), most in 0usize..4) {
+        prop_assume!(plan.problems().is_empty());
+        let whole = run(&plan, &facts);
+        let some = calculate(&plan, DAY, &facts, Detail::Each(most)).unwrap();
+        let none = calculate(&plan, DAY, &facts, Detail::Nobody).unwrap();
+        prop_assert_eq!((some.total, none.total), (whole.total, whole.total));
+        prop_assert_eq!(amounts(&none), amounts(&whole));
+        for (id, member) in &whole.members {
+            let kept = &some.members[id];
+            prop_assert_eq!(kept.amount, member.amount);
+            prop_assert_eq!(kept.lines.len() + kept.lines_left_off, member.lines.len());
+            prop_assert!(kept.lines.iter().filter(|line| line.pay.is_some()).count() <= most);
+        }
+    }
+
     #[test]
     fn what_is_wholly_reversed_leaves_nothing(plan in any_plan(), facts in any_facts()) {
-        let plan = Plan { clawback_days: 0, ..plan };
+        let base = Base { returns: false, ..plan.base };
+        let plan = Plan { clawback_days: 0, base, ..plan };
         prop_assume!(plan.problems().is_empty());
         let mut returned = Facts { returns: Vec::new(), ..facts };
         for sale in &returned.sales {
             let back = sale_return(&format!("back-{}", sale.event_id), &sale.event_id, sale.amount_minor);
             let occurred_on = sale.occurred_on;
-            returned.returns.push(SaleReturn { quantity: sale.quantity, occurred_on, ..back });
+            let (quantity, parts) = (sale.quantity, sale.parts);
+            returned.returns.push(SaleReturn { quantity, occurred_on, parts, ..back });
         }
         prop_assert!(amounts(&run(&plan, &returned)).is_empty());
     }
@@ -197,7 +310,13 @@ proptest! {
         levels in any_levels(), chain in any_chain(), amount in 0i64..1_000_000, rule in any_rounding(),
     ) {
         let sale = Sale { chain, ..super::sale("s", amount, "a") };
-        let net = NetSale { sale: &sale, amount_minor: amount, quantity: 1 };
+        let net = NetSale {
+            sale: &sale,
+            amount_minor: amount,
+            quantity: 1,
+            margin_minor: 0,
+            days_early: None,
+        };
         let lines = levels.lines(&net, rule).unwrap();
         let rates = lines.iter().map(|(_, line)| if let Some(Pay::Rate(rate)) = line.pay { rate } else { 0 });
         let exact = Exact::share(amount.into(), rates.sum()).unwrap();
@@ -219,8 +338,11 @@ proptest! {
         let tiers: Vec<_> = tiers.into_iter().collect();
         let schedule = super::schedule(TierMode::Marginal, TierScope::Period, &tiers);
         let pays = |amount| {
-            let lines = schedule.lines(Volume { amount, quantity: 1 }, None, rule).unwrap();
-            lines.iter().map(|line| line.amount).sum::<i128>()
+            let volume = Volume { amount, quantity: 1, ..Volume::default() };
+            let lines = schedule.lines(volume, None, rule).unwrap();
+            let sum = lines.iter().map(|line| line.amount).sum::<i128>();
+            assert_eq!(schedule.amount(volume, rule), Some(sum));
+            sum
         };
         let step = pays(below + more) - pays(below);
         // Rates are at most the whole, so money never grows faster than sales; one unit is rounding.
@@ -232,7 +354,7 @@ proptest! {
     fn the_ledger_replays_to_the_calculation(plan in any_plan(), facts in any_facts(), cut in 0usize..9) {
         prop_assume!(plan.problems().is_empty());
         let cut = cut.min(facts.sales.len());
-        let early = Facts { sales: facts.sales[..cut].to_vec(), returns: Vec::new() };
+        let early = Facts { sales: facts.sales[..cut].to_vec(), ..Facts::default() };
         let mut ledger: Vec<LedgerLine> = Vec::new();
         for batch in [&early, &facts, &facts] {
             let mut balances = BTreeMap::new();
@@ -250,6 +372,7 @@ proptest! {
                     balance_minor: change.balance_minor,
                     posted_at_ms: 0,
                     facts: facts_digest(batch),
+                    detail: None,
                 };
                 ledger.push(entry.seal(ledger.last().map_or(NO_HASH, |line| line.hash)));
             }
@@ -265,6 +388,88 @@ proptest! {
         if let Some(line) = ledger.first_mut() {
             line.entry.amount_minor += 1;
             prop_assert_eq!(first_broken(&ledger), Some(1));
+        }
+    }
+
+    /// Fact by fact, in any order that has each sale before its returns, gives what all facts at once give.
+    #[test]
+    fn incremental_is_recomputed(
+        plan in any_plan(), facts in any_facts(),
+        order in prop::collection::vec(0usize..1_000, 40),
+    ) {
+        prop_assume!(plan.problems().is_empty());
+        let mut waiting: Vec<Fact> = Vec::new();
+        let mut later: Vec<Fact> = facts.returns.iter().cloned().map(Fact::Return).collect();
+        later.extend(facts.payments.iter().cloned().map(Fact::Payment));
+        waiting.extend(facts.sales.iter().cloned().map(Fact::Sale));
+        let mut state = Incremental::new(plan.clone(), DAY).unwrap();
+        let mut so_far = Facts::default();
+        for place in order.into_iter().chain(std::iter::repeat(0)) {
+            if waiting.is_empty() {
+                break;
+            }
+            let fact = waiting.remove(place % waiting.len());
+            match &fact {
+                Fact::Sale(sale) => {
+                    let id = &sale.event_id;
+                    let of_it = |fact: &Fact| match fact {
+                        Fact::Return(fact) => fact.sale_event_id == *id,
+                        Fact::Payment(fact) => fact.sale_event_id == *id,
+                        Fact::Sale(_) => false,
+                    };
+                    let (free, rest) = later.drain(..).partition(of_it);
+                    later = rest;
+                    let free: Vec<Fact> = free;
+                    waiting.extend(free);
+                    so_far.sales.push(sale.clone());
+                }
+                Fact::Return(fact) => so_far.returns.push(fact.clone()),
+                Fact::Payment(fact) => so_far.payments.push(fact.clone()),
+            }
+            state.apply(fact.clone()).unwrap();
+            prop_assert_eq!(state.apply(fact).unwrap(), []);
+            let whole = run(&plan, &so_far);
+            prop_assert_eq!(state.amounts().unwrap(), amounts(&whole));
+            prop_assert_eq!(state.total(), whole.total);
+        }
+        prop_assert_eq!(so_far.count(), facts.count());
+    }
+
+    /// A sale keeps the chain of its day, however members move afterwards.
+    #[test]
+    fn a_move_changes_no_earlier_sale(
+        steps in prop::collection::vec((0usize..6, 0usize..7, -40i32..40), 0..12),
+        moved in (0usize..6, 0usize..7, -40i32..40),
+    ) {
+        let ids = ["a", "b", "c", "d", "e", "f", ""];
+        let on = |days: i32| DAY.checked_add(days.days()).unwrap();
+        let step = |(member, parent, days): (usize, usize, i32)| Move {
+            member_id: ids[member].to_owned(),
+            effective_on: on(days),
+            parent_id: ids[parent].to_owned(),
+            grade: String::new(),
+        };
+        let mut tree = Tree::default();
+        for one in steps {
+            let before = tree.clone();
+            if tree.put(step(one)).is_err() {
+                prop_assert_eq!(&tree, &before);
+            }
+        }
+        let before = tree.clone();
+        let _ = tree.put(step(moved));
+        for id in &ids[..6] {
+            for days in -45..45 {
+                let chain = tree.chain(id, on(days));
+                // No member stands above itself, ever.
+                let mut seen: Vec<_> = chain.iter().map(|member| member.member_id.clone()).collect();
+                seen.sort();
+                seen.dedup();
+                prop_assert_eq!(seen.len(), chain.len());
+                if days < moved.2 {
+                    prop_assert_eq!(chain, before.chain(id, on(days)));
+                }
+            }
         }
     }
 }

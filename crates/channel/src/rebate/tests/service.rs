@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 
 use super::super::grpc;
 
-type Client = RebateServiceClient<RebateServiceServer<grpc::Rebate>>;
+pub(super) type Client = RebateServiceClient<RebateServiceServer<grpc::Rebate>>;
 
 async fn client() -> Client {
     let cx = Context::in_memory().await.unwrap();
@@ -18,7 +18,7 @@ async fn client() -> Client {
 }
 
 /// A dealer plan: 1 % on everything below 1,000.00 in the month, 3 % on everything from there.
-fn dealer_plan() -> pb::Plan {
+pub(super) fn dealer_plan() -> pb::Plan {
     let tier = |threshold, rate| pb::Tier { threshold, pay: Some(pb::tier::Pay::RateBp(rate)) };
     pb::Plan {
         plan_id: "dealer".to_owned(),
@@ -35,13 +35,13 @@ fn dealer_plan() -> pb::Plan {
             mode: pb::TierMode::Retroactive.into(),
             threshold_rule: pb::ThresholdRule::Reached.into(),
             tiers: vec![tier(0, 100), tier(100_000, 300)],
-            floor_minor: 0,
+            ..Default::default()
         }),
         ..Default::default()
     }
 }
 
-fn sale(event_id: &str, amount_minor: i64) -> pb::RecordFactsRequest {
+pub(super) fn sale(event_id: &str, amount_minor: i64) -> pb::RecordFactsRequest {
     let sale = pb::Sale {
         event_id: event_id.to_owned(),
         occurred_on: "2026-03-15".to_owned(),
@@ -50,40 +50,44 @@ fn sale(event_id: &str, amount_minor: i64) -> pb::RecordFactsRequest {
         quantity: 1,
         category: String::new(),
         chain: vec![pb::ChainMember { member_id: "d-1".to_owned(), grade: String::new() }],
+        ..Default::default()
     };
     let fact = Some(pb::record_facts_request::Fact::Sale(sale));
     pb::RecordFactsRequest { plan_id: "dealer".to_owned(), fact }
 }
 
-fn returned(event_id: &str, sale_event_id: &str, amount_minor: i64) -> pb::RecordFactsRequest {
+pub(super) fn returned(event_id: &str, sale_event_id: &str, amount_minor: i64) -> pb::RecordFactsRequest {
     let fact = pb::SaleReturn {
         event_id: event_id.to_owned(),
         sale_event_id: sale_event_id.to_owned(),
         occurred_on: "2026-04-02".to_owned(),
         amount_minor,
         currency: "CNY".to_owned(),
-        quantity: 0,
+        ..Default::default()
     };
     let fact = Some(pb::record_facts_request::Fact::SaleReturn(fact));
     pb::RecordFactsRequest { plan_id: "dealer".to_owned(), fact }
 }
 
-async fn put(client: &mut Client, plan: pb::Plan) -> Result<pb::PutPlanResponse, Status> {
+pub(super) async fn put(client: &mut Client, plan: pb::Plan) -> Result<pb::PutPlanResponse, Status> {
     client.put_plan(pb::PutPlanRequest { plan: Some(plan) }).await.map(tonic::Response::into_inner)
 }
 
-async fn record(client: &mut Client, facts: Vec<pb::RecordFactsRequest>) -> Result<(i64, i64), Status> {
+pub(super) async fn record(
+    client: &mut Client,
+    facts: Vec<pb::RecordFactsRequest>,
+) -> Result<(i64, i64), Status> {
     let answer = client.record_facts(tokio_stream::iter(facts)).await?.into_inner();
     Ok((answer.recorded, answer.duplicates))
 }
 
-async fn accrue(client: &mut Client) -> pb::AccruePeriodResponse {
+pub(super) async fn accrue(client: &mut Client) -> pb::AccruePeriodResponse {
     let request =
         pb::AccruePeriodRequest { plan_id: "dealer".to_owned(), period_date: "2026-03-31".to_owned() };
     client.accrue_period(request).await.unwrap().into_inner()
 }
 
-async fn ledger(client: &mut Client) -> Vec<pb::LedgerLine> {
+pub(super) async fn ledger(client: &mut Client) -> Vec<pb::LedgerLine> {
     let request = pb::ListLedgerRequest { plan_id: "dealer".to_owned(), page_size: 1, ..Default::default() };
     let mut lines = Vec::new();
     loop {
@@ -98,12 +102,12 @@ async fn ledger(client: &mut Client) -> Vec<pb::LedgerLine> {
     }
 }
 
-fn error_info(status: &Status) -> rpc::ErrorInfo {
+pub(super) fn error_info(status: &Status) -> rpc::ErrorInfo {
     let details = rpc::Status::decode(status.details()).unwrap().details;
     rpc::ErrorInfo::decode(details[0].value.as_slice()).unwrap()
 }
 
-fn violated(status: &Status) -> Vec<String> {
+pub(super) fn violated(status: &Status) -> Vec<String> {
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     let details = rpc::Status::decode(status.details()).unwrap().details;
     let why = rpc::ErrorInfo::decode(details[0].value.as_slice()).unwrap();
@@ -177,7 +181,7 @@ async fn a_forbidden_plan_is_refused_with_its_article() {
     assert!(info.metadata["article"].contains("Prohibition of Pyramid Selling, article 7 (3)"));
     assert!(info.metadata["article_zh"].contains("禁止传销条例"));
 
-    let inline = pb::InlineSource { plan: Some(plan.clone()), sales: Vec::new(), returns: Vec::new() };
+    let inline = pb::InlineSource { plan: Some(plan.clone()), sales: Vec::new(), ..Default::default() };
     let request = pb::CalculateRebateRequest {
         source: Some(pb::calculate_rebate_request::Source::Inline(inline)),
         period_date: "2026-03-01".to_owned(),
@@ -232,7 +236,7 @@ async fn a_later_version_begins_with_a_period_and_keeps_its_currency() {
 }
 
 #[tokio::test]
-async fn recorded_facts_and_the_same_in_the_request_give_the_same() {
+pub(super) async fn recorded_facts_and_the_same_in_the_request_give_the_same() {
     let mut client = client().await;
     put(&mut client, dealer_plan()).await.unwrap();
     let facts: Vec<_> = (0..600).map(|i| sale(&format!("s{i}"), 100 + i)).collect();
@@ -241,7 +245,7 @@ async fn recorded_facts_and_the_same_in_the_request_give_the_same() {
         Some(pb::record_facts_request::Fact::Sale(sale)) => sale,
         other => panic!("{other:?}"),
     });
-    let inline = pb::InlineSource { plan: Some(dealer_plan()), sales: sales.collect(), returns: Vec::new() };
+    let inline = pb::InlineSource { plan: Some(dealer_plan()), sales: sales.collect(), ..Default::default() };
     let recorded = pb::RecordedSource { plan_id: "dealer".to_owned() };
     let mut answers = Vec::new();
     for source in [

@@ -1,10 +1,14 @@
 //! The adapter of `oaas.channel.v1.RebateService`: wire to core, fetch, call, core to wire.
 
+mod read;
+mod settle;
+mod simulate;
+
 use std::sync::Arc;
 
 use jiff::civil::Date;
-use oaas_capability::{Context, Violation, invalid, validated};
-use oaas_model::Clock;
+use oaas_capability::{Context, invalid, validated};
+use oaas_model::{Clock, Currency};
 use oaas_proto::Validate as _;
 use oaas_proto::oaas::channel::v1 as pb;
 use oaas_proto::oaas::channel::v1::calculate_rebate_request::Source;
@@ -16,8 +20,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::law::{self, Severity};
 use super::refusal::Refusal;
-use super::store::{CoreFact, RebateStore, Recordable, Recorded, Stored, compute};
-use super::{Facts, PROBLEMS_MAX, Period, Plan, Problem, wire};
+use super::store::{CoreFact, Posted, RebateStore, Recordable, Recorded, Stored, Wanted, compute};
+use super::{Period, wire};
+use read::{check_alone, missing, read_day, read_inline, read_plan, well_formed};
 
 /// Facts that are recorded in one transaction.
 const CHUNK: usize = 256;
@@ -57,17 +62,20 @@ impl Rebate {
         request: pb::CalculateRebateRequest,
     ) -> Result<pb::CalculateRebateResponse, Refusal> {
         let day = read_day("period_date", &request.period_date)?;
-        let member_id = Some(request.member_id.clone());
+        let wanted = match request.member_id.as_str() {
+            "" => Wanted::Everybody,
+            member_id => Wanted::Member(member_id.to_owned()),
+        };
         let (version, plan, outcome) = match request.source {
             Some(Source::Inline(inline)) => {
                 let (plan, facts) = read_inline(&inline)?;
-                let outcome = compute(plan.clone(), day, facts, member_id).await?;
+                let (_, outcome) = compute(plan.clone(), day, facts, wanted).await?;
                 let outcome = outcome.map_err(|error| Refusal::of_inline(&plan.plan_id, error))?;
                 (0, plan, outcome)
             }
             Some(Source::Recorded(recorded)) => {
                 let (stored, facts) = self.store.period_facts(&recorded.plan_id, day).await?;
-                let outcome = compute(stored.plan.clone(), day, facts, member_id).await?;
+                let (_, outcome) = compute(stored.plan.clone(), day, facts, wanted).await?;
                 let outcome = outcome.map_err(|error| Refusal::of_recorded(&recorded.plan_id, error))?;
                 (stored.version, stored.plan, outcome)
             }
@@ -94,7 +102,8 @@ impl Rebate {
         let (kind, day) = match &wire.fact {
             Some(Fact::Sale(sale)) => ("sale", &sale.occurred_on),
             Some(Fact::SaleReturn(fact)) => ("sale_return", &fact.occurred_on),
-            None => return Err(missing(&path("fact"), "must be sale or sale_return")),
+            Some(Fact::Payment(fact)) => ("payment", &fact.occurred_on),
+            None => return Err(missing(&path("fact"), "must be sale, sale_return or payment")),
         };
         let day = read_day(&path(&format!("{kind}.occurred_on")), day)?;
         // Facts of one stream are mostly of one plan and one period.
@@ -103,7 +112,7 @@ impl Rebate {
         let (period, stored) = match known {
             Some(known) => known,
             None => {
-                let stored = self.store.plan_on(&wire.plan_id, day).await?;
+                let stored = self.store.plan_for_fact(&wire.plan_id, day).await?;
                 (stored.plan.period.around(day), stored)
             }
         };
@@ -117,7 +126,11 @@ impl Rebate {
                 let fact = reader.sale_return(fact, stored.plan.currency);
                 CoreFact::Return(reader.finish(fact).map_err(Refusal::Invalid)?)
             }
-            None => return Err(missing(&path("fact"), "must be sale or sale_return")),
+            Some(Fact::Payment(fact)) => {
+                let fact = reader.payment(fact);
+                CoreFact::Payment(reader.finish(fact).map_err(Refusal::Invalid)?)
+            }
+            None => return Err(missing(&path("fact"), "must be sale, sale_return or payment")),
         };
         check_alone(&path(kind), &stored.plan, &fact)?;
         *last = Some((period, stored));
@@ -132,7 +145,7 @@ impl RebateService for Rebate {
         request: Request<pb::ValidatePlanRequest>,
     ) -> Result<Response<pb::ValidatePlanResponse>, Status> {
         let request = validated(request)?;
-        let plan = read_plan(request.plan.as_ref())?;
+        let plan = read_plan(request.plan.as_ref(), "plan")?;
         let on = match request.on.as_str() {
             "" => self.today().max(plan.effective_from),
             text => read_day("on", text)?,
@@ -140,7 +153,7 @@ impl RebateService for Rebate {
         let findings = law::check(&plan, on, on);
         let permitted = findings.iter().all(|finding| finding.severity != Severity::Block);
         if permitted {
-            well_formed(&plan)?;
+            well_formed(&plan, "plan")?;
         }
         let cliffs = plan.tiers.iter().flat_map(|schedule| schedule.cliffs());
         let cliffs = cliffs.map(|cliff| wire::cliff(&cliff, plan.rounding)).collect::<Option<_>>();
@@ -156,14 +169,14 @@ impl RebateService for Rebate {
         request: Request<pb::PutPlanRequest>,
     ) -> Result<Response<pb::PutPlanResponse>, Status> {
         let wire = validated(request)?.plan.ok_or_else(|| missing("plan", "must be there"))?;
-        let plan = read_plan(Some(&wire))?;
+        let plan = read_plan(Some(&wire), "plan")?;
         let on = self.today().max(plan.effective_from);
         let (blocking, others): (Vec<_>, Vec<_>) =
             law::check(&plan, on, on).into_iter().partition(|finding| finding.severity == Severity::Block);
         if !blocking.is_empty() {
             return Err(Refusal::PlanForbidden { plan_id: plan.plan_id, findings: blocking }.into());
         }
-        well_formed(&plan)?;
+        well_formed(&plan, "plan")?;
         let (version, unchanged) = self.store.put_plan(&wire, &plan, self.clock.now().unix_ms()).await?;
         Ok(Response::new(pb::PutPlanResponse { version, unchanged, findings: wire::findings(&others) }))
     }
@@ -221,7 +234,7 @@ impl RebateService for Rebate {
         let day = read_day("period_date", &request.period_date)?;
         let accrual = self.store.accrue(&request.plan_id, day, self.clock.now().unix_ms()).await?;
         let currency = accrual.stored.plan.currency;
-        let posted = accrual.posted.iter().map(|line| line.entry.amount_minor);
+        let posted = accrual.posted.iter().map(|posted| posted.line.entry.amount_minor);
         let posted_minor = posted.map(i128::from).sum::<i128>();
         let narrow = |minor: i128| i64::try_from(minor).map_err(|_| Refusal::AmountTooLarge);
         let left_off = accrual.posted.len().saturating_sub(POSTED_MAX);
@@ -231,7 +244,12 @@ impl RebateService for Rebate {
             currency: currency.to_string(),
             plan_version: accrual.stored.version,
             lines_left_off: i32::try_from(left_off).unwrap_or(i32::MAX),
-            posted: accrual.posted.iter().take(POSTED_MAX).map(|l| wire::ledger_line(l, currency)).collect(),
+            posted: accrual
+                .posted
+                .iter()
+                .take(POSTED_MAX)
+                .map(|posted| ledger_line(posted, currency))
+                .collect(),
         }))
     }
 
@@ -241,21 +259,79 @@ impl RebateService for Rebate {
     ) -> Result<Response<pb::ListLedgerResponse>, Status> {
         let request = validated(request)?;
         let plan = self.store.plan(&request.plan_id, 0).await?.plan;
-        let size = match i64::from(request.page_size) {
-            0 => PAGE_DEFAULT,
-            size => size.clamp(1, PAGE_MAX),
-        };
+        let size = page_size(request.page_size);
         let (member_id, after) = (&request.member_id, request.after_sequence);
         let mut lines = self.store.ledger(&request.plan_id, member_id, after, size + 1).await?;
         let more = i64::try_from(lines.len()).unwrap_or(i64::MAX) > size;
         if more {
             lines.pop();
         }
-        let last = lines.last().map_or(0, |line| line.entry.sequence);
+        let last = lines.last().map_or(0, |posted| posted.line.entry.sequence);
         Ok(Response::new(pb::ListLedgerResponse {
-            lines: lines.iter().map(|line| wire::ledger_line(line, plan.currency)).collect(),
+            lines: lines.iter().map(|posted| ledger_line(posted, plan.currency)).collect(),
             next_after_sequence: if more { last } else { 0 },
         }))
+    }
+
+    async fn explain_line(
+        &self,
+        request: Request<pb::ExplainLineRequest>,
+    ) -> Result<Response<pb::ExplainLineResponse>, Status> {
+        Ok(Response::new(self.explain_one(validated(request)?).await?))
+    }
+
+    async fn simulate_plan(
+        &self,
+        request: Request<pb::SimulatePlanRequest>,
+    ) -> Result<Response<pb::SimulatePlanResponse>, Status> {
+        Ok(Response::new(self.simulate(validated(request)?).await?))
+    }
+
+    async fn move_member(
+        &self,
+        request: Request<pb::MoveMemberRequest>,
+    ) -> Result<Response<pb::MoveMemberResponse>, Status> {
+        Ok(Response::new(self.put_move(validated(request)?).await?))
+    }
+
+    async fn get_chain(
+        &self,
+        request: Request<pb::GetChainRequest>,
+    ) -> Result<Response<pb::GetChainResponse>, Status> {
+        Ok(Response::new(self.chain_on(validated(request)?).await?))
+    }
+
+    async fn settle_period(
+        &self,
+        request: Request<pb::SettlePeriodRequest>,
+    ) -> Result<Response<pb::SettlePeriodResponse>, Status> {
+        Ok(Response::new(self.settle(validated(request)?).await?))
+    }
+
+    async fn get_statement(
+        &self,
+        request: Request<pb::GetStatementRequest>,
+    ) -> Result<Response<pb::GetStatementResponse>, Status> {
+        Ok(Response::new(self.statement(validated(request)?).await?))
+    }
+
+    async fn list_statements(
+        &self,
+        request: Request<pb::ListStatementsRequest>,
+    ) -> Result<Response<pb::ListStatementsResponse>, Status> {
+        Ok(Response::new(self.statements(validated(request)?).await?))
+    }
+}
+
+fn ledger_line(posted: &Posted, currency: Currency) -> pb::LedgerLine {
+    wire::ledger_line(&posted.line, posted.detail.as_ref(), currency)
+}
+
+/// Lines in an answer, when the request names no number or this one.
+fn page_size(asked: i32) -> i64 {
+    match i64::from(asked) {
+        0 => PAGE_DEFAULT,
+        size => size.clamp(1, PAGE_MAX),
     }
 }
 
@@ -276,70 +352,4 @@ impl Recorder {
         self.waiting.clear();
         Ok(())
     }
-}
-
-fn missing(field: &str, description: &str) -> Refusal {
-    Refusal::Invalid(vec![Violation::new(field, description)])
-}
-
-fn read_day(field: &str, text: &str) -> Result<Date, Refusal> {
-    let mut reader = wire::Reader::at("");
-    let day = reader.day(field, text);
-    reader.finish(day).map_err(Refusal::Invalid)
-}
-
-fn read_plan(plan: Option<&pb::Plan>) -> Result<Plan, Refusal> {
-    let plan = plan.ok_or_else(|| missing("plan", "must be there"))?;
-    let mut reader = wire::Reader::at("plan");
-    let read = reader.plan(plan);
-    reader.finish(read).map_err(Refusal::Invalid)
-}
-
-fn well_formed(plan: &Plan) -> Result<(), Refusal> {
-    let problems = plan.problems();
-    if problems.is_empty() { Ok(()) } else { Err(Refusal::Invalid(wire::violations("plan.", &problems))) }
-}
-
-fn read_inline(inline: &pb::InlineSource) -> Result<(Plan, Facts), Refusal> {
-    let mut reader = wire::Reader::at("inline.plan");
-    let plan = inline.plan.as_ref().and_then(|plan| reader.plan(plan));
-    let plan = reader.finish(plan).map_err(Refusal::Invalid)?;
-    let mut facts = Facts::default();
-    let mut violations = Vec::new();
-    for (index, sale) in inline.sales.iter().enumerate() {
-        let mut reader = wire::Reader::at(&format!("inline.sales[{index}]"));
-        let read = reader.sale(sale, plan.currency);
-        match reader.finish(read) {
-            Ok(sale) => facts.sales.push(sale),
-            Err(found) => violations.extend(found),
-        }
-    }
-    for (index, fact) in inline.returns.iter().enumerate() {
-        let mut reader = wire::Reader::at(&format!("inline.returns[{index}]"));
-        let read = reader.sale_return(fact, plan.currency);
-        match reader.finish(read) {
-            Ok(fact) => facts.returns.push(fact),
-            Err(found) => violations.extend(found),
-        }
-    }
-    violations.truncate(PROBLEMS_MAX);
-    if violations.is_empty() { Ok((plan, facts)) } else { Err(Refusal::Invalid(violations)) }
-}
-
-/// What can be said about a fact without the others: its numbers, its chain, its grades.
-fn check_alone(path: &str, plan: &Plan, fact: &CoreFact) -> Result<(), Refusal> {
-    let mut problems = match fact {
-        CoreFact::Sale(sale) => sale.problems(),
-        CoreFact::Return(fact) => fact.problems(),
-    };
-    if let (CoreFact::Sale(sale), Some(levels)) = (fact, &plan.levels)
-        && let Some((place, grade)) = levels.unknown_grade(&sale.chain)
-    {
-        let text = format!("{grade:?} is not a grade of the plan");
-        problems.push(Problem::new(format!("chain[{place}].grade"), text));
-    }
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(Refusal::Invalid(wire::violations(&format!("{path}."), &problems)))
 }

@@ -1,17 +1,24 @@
 //! From the wire to the core and back. What the contract's own rules can't say is checked here, with
 //! the path of the field.
 
+mod answer;
+mod plan;
+
+use std::collections::BTreeMap;
+
 use jiff::civil::Date;
 use oaas_capability::Violation;
 use oaas_model::Currency;
 use oaas_proto::oaas::channel::v1 as pb;
+use pb::Attribute;
 
-use super::law::{self, Finding, Severity};
-use super::ledger::LedgerLine;
+pub use answer::{cliff, detail, findings, ledger_line, outcome, simulation, statement};
+pub use plan::plan_to_wire;
+
 use super::{
-    Basis, ChainMember, Cliff, Levels, Line, LineKind, Measure, Outcome, Participation, Pay, PayeeKind,
-    PeriodKind, Plan, Problem, Rounding, Sale, SaleReturn, SameLevel, ThresholdRule, Tier, TierMode,
-    TierSchedule, TierScope, explain,
+    Base, Baseline, Basis, ChainMember, Filter, Levels, Measure, Move, Participation, Parts, Pay, PayeeKind,
+    Payment, Payout, PayoutKind, PaysOn, PeriodKind, Plan, Problem, Rounding, Sale, SaleReturn, SameLevel,
+    ThresholdRule, Tier, TierMode, TierSchedule, TierScope,
 };
 
 /// Length of a day such as 2026-03-31; the other forms of ISO 8601 are not taken.
@@ -84,6 +91,10 @@ impl Reader {
         let levels = plan.levels.as_ref().map(|levels| self.levels(levels));
         let clawback_days = u32::try_from(plan.clawback_days)
             .map_or_else(|_| self.wrong("clawback_days", "must be 0 to 3650"), Some);
+        let filter = self.filter("filter", &plan.filter);
+        let cap_margin_bp = plan.cap_margin_bp.map(|rate| self.rate("cap_margin_bp", rate));
+        let payout = self.payout(&plan.payout.clone().unwrap_or_default());
+        let base = plan.base.unwrap_or_default();
         let demands = plan.participation.unwrap_or_default();
         Some(Plan {
             plan_id: plan.plan_id.clone(),
@@ -100,14 +111,50 @@ impl Reader {
             effective_until,
             period: period?,
             rounding: rounding?,
+            base: Base {
+                tax: base.with_tax,
+                freight: base.with_freight,
+                discounts: base.with_discounts,
+                returns: base.with_returns,
+            },
             categories: plan.categories.clone(),
+            filter: filter?,
             tiers: flat(tiers)?,
             levels: flat(levels)?,
             payout_min_minor: plan.payout_min_minor,
             cap_member_minor: plan.cap_member_minor,
             cap_plan_minor: plan.cap_plan_minor,
+            cap_margin_bp: flat(cap_margin_bp)?,
             clawback_days: clawback_days?,
+            payout: payout?,
         })
+    }
+
+    /// An expression; empty means none.
+    fn filter(&mut self, field: &str, source: &str) -> Option<Option<Filter>> {
+        if source.is_empty() {
+            return Some(None);
+        }
+        match Filter::compile(source) {
+            Ok(filter) => Some(Some(filter)),
+            Err(error) => self.wrong(field, format!("is not a filter: {error}")),
+        }
+    }
+
+    fn payout(&mut self, payout: &pb::Payout) -> Option<Payout> {
+        let goods = payout.kind() == pb::PayoutKind::Goods;
+        if !goods && (!payout.goods_sku.is_empty() || payout.goods_unit_value_minor != 0) {
+            return self.wrong("payout.kind", "must be PAYOUT_KIND_GOODS when goods are named");
+        }
+        let kind = match payout.kind() {
+            pb::PayoutKind::Unspecified | pb::PayoutKind::Credit => PayoutKind::Credit,
+            pb::PayoutKind::Cash => PayoutKind::Cash,
+            pb::PayoutKind::Goods => PayoutKind::Goods {
+                sku: payout.goods_sku.clone(),
+                unit_value_minor: payout.goods_unit_value_minor,
+            },
+        };
+        Some(Payout { kind, carry_under_minor: payout.carry_under_minor })
     }
 
     fn schedule(&mut self, schedule: &pb::TierSchedule) -> Option<TierSchedule> {
@@ -117,6 +164,17 @@ impl Reader {
         let rule = self.known("tiers.threshold_rule", threshold_rule(schedule.threshold_rule()));
         let tiers: Vec<_> =
             schedule.tiers.iter().enumerate().map(|(index, tier)| self.tier(index, tier)).collect();
+        let window_days = u32::try_from(schedule.window_days)
+            .map_or_else(|_| self.wrong("tiers.window_days", "must be 0 to 1096"), Some);
+        let mix = self.filter("tiers.mix_filter", &schedule.mix_filter);
+        let baseline = match schedule.baseline() {
+            pb::Baseline::Fixed => Some(Baseline::Fixed(schedule.baseline_minor)),
+            _ if schedule.baseline_minor != 0 => {
+                self.wrong("tiers.baseline_minor", "is for BASELINE_FIXED only")
+            }
+            pb::Baseline::SamePeriodLastYear => Some(Baseline::SamePeriodLastYear),
+            pb::Baseline::Unspecified | pb::Baseline::PreviousPeriod => Some(Baseline::PreviousPeriod),
+        };
         Some(TierSchedule {
             measure: measure?,
             scope: scope?,
@@ -124,6 +182,13 @@ impl Reader {
             threshold_rule: rule?,
             tiers: tiers.into_iter().collect::<Option<_>>()?,
             floor_minor: schedule.floor_minor,
+            window_days: window_days?,
+            baseline: baseline?,
+            mix: mix?,
+            pays_on: match schedule.pays_on() {
+                pb::PaysOn::Part => PaysOn::Part,
+                pb::PaysOn::Unspecified | pb::PaysOn::Everything => PaysOn::Everything,
+            },
         })
     }
 
@@ -170,19 +235,53 @@ impl Reader {
     /// A sale in the currency of the plan.
     pub fn sale(&mut self, sale: &pb::Sale, plan_currency: Currency) -> Option<Sale> {
         let occurred_on = self.day("occurred_on", &sale.occurred_on);
+        let due_on = match sale.due_on.as_str() {
+            "" => Some(None),
+            text => self.day("due_on", text).map(Some),
+        };
         self.same_currency(&sale.currency, plan_currency);
-        let chain = sale
-            .chain
-            .iter()
-            .map(|member| ChainMember { member_id: member.member_id.clone(), grade: member.grade.clone() });
+        let chain = self.chain(sale);
+        let mut attributes = BTreeMap::new();
+        for Attribute { name, value } in &sale.attributes {
+            if attributes.insert(name.clone(), value.clone()).is_some() {
+                let _: Option<()> = self.wrong("attributes", format!("{name:?} stands twice"));
+            }
+        }
         Some(Sale {
             event_id: sale.event_id.clone(),
             occurred_on: occurred_on?,
             amount_minor: sale.amount_minor,
             quantity: sale.quantity,
             category: sale.category.clone(),
-            chain: chain.collect(),
+            chain: chain?,
+            chain_open: sale.chain.is_empty(),
+            parts: parts(sale.parts),
+            due_on: due_on?,
+            attributes,
         })
+    }
+
+    fn chain(&mut self, sale: &pb::Sale) -> Option<Vec<ChainMember>> {
+        match (sale.chain.is_empty(), sale.seller_id.is_empty()) {
+            (true, true) => self.wrong("chain", "must name who sold, or seller_id must"),
+            (false, false) => self.wrong("seller_id", "must be empty beside a chain, which names who sold"),
+            (true, false) => {
+                Some(vec![ChainMember { member_id: sale.seller_id.clone(), grade: String::new() }])
+            }
+            (false, true) => {
+                for (place, member) in sale.chain.iter().enumerate() {
+                    if member.member_id.is_empty() {
+                        let field = format!("chain[{place}].member_id");
+                        return self.wrong(&field, "must name the member");
+                    }
+                }
+                let members = sale.chain.iter().map(|member| ChainMember {
+                    member_id: member.member_id.clone(),
+                    grade: member.grade.clone(),
+                });
+                Some(members.collect())
+            }
+        }
     }
 
     /// A return in the currency of the plan.
@@ -195,6 +294,26 @@ impl Reader {
             occurred_on: occurred_on?,
             amount_minor: fact.amount_minor,
             quantity: fact.quantity,
+            parts: parts(fact.parts),
+        })
+    }
+
+    /// A payment.
+    pub fn payment(&mut self, fact: &pb::Payment) -> Option<Payment> {
+        Some(Payment {
+            event_id: fact.event_id.clone(),
+            sale_event_id: fact.sale_event_id.clone(),
+            occurred_on: self.day("occurred_on", &fact.occurred_on)?,
+        })
+    }
+
+    /// A move.
+    pub fn step(&mut self, request: &pb::MoveMemberRequest) -> Option<Move> {
+        Some(Move {
+            member_id: request.member_id.clone(),
+            effective_on: self.day("effective_on", &request.effective_on)?,
+            parent_id: request.parent_id.clone(),
+            grade: request.grade.clone(),
         })
     }
 
@@ -203,6 +322,16 @@ impl Reader {
             let _: Option<()> =
                 self.wrong("currency", format!("must be the plan's, {plan_currency}, is {code:?}"));
         }
+    }
+}
+
+fn parts(parts: Option<pb::Parts>) -> Parts {
+    let parts = parts.unwrap_or_default();
+    Parts {
+        tax_minor: parts.tax_minor,
+        freight_minor: parts.freight_minor,
+        discount_minor: parts.discount_minor,
+        margin_minor: parts.margin_minor,
     }
 }
 
@@ -259,6 +388,9 @@ fn measure(measure: pb::Measure) -> Option<Measure> {
         pb::Measure::Unspecified => None,
         pb::Measure::Amount => Some(Measure::Amount),
         pb::Measure::Quantity => Some(Measure::Quantity),
+        pb::Measure::Growth => Some(Measure::Growth),
+        pb::Measure::Mix => Some(Measure::Mix),
+        pb::Measure::EarlyPayment => Some(Measure::EarlyPayment),
     }
 }
 
@@ -284,127 +416,4 @@ fn threshold_rule(rule: pb::ThresholdRule) -> Option<ThresholdRule> {
         pb::ThresholdRule::Reached => Some(ThresholdRule::Reached),
         pb::ThresholdRule::Exceeded => Some(ThresholdRule::Exceeded),
     }
-}
-
-/// Findings for the wire.
-pub fn findings(findings: &[Finding]) -> Vec<pb::Finding> {
-    findings
-        .iter()
-        .map(|finding| pb::Finding {
-            severity: match finding.severity {
-                Severity::Info => pb::Severity::Info,
-                Severity::Warn => pb::Severity::Warn,
-                Severity::Block => pb::Severity::Block,
-            }
-            .into(),
-            code: finding.code.to_owned(),
-            field: finding.field.to_owned(),
-            message: Some(text(finding.message.clone())),
-            article: finding.article.map(article),
-        })
-        .collect()
-}
-
-fn article(article: &law::Article) -> pb::Article {
-    let both = |en: &str, zh: &str| Some(pb::Text { en: en.to_owned(), zh: zh.to_owned() });
-    pb::Article {
-        title: both(article.title_en, article.title_zh),
-        summary: both(article.summary_en, article.summary_zh),
-        in_force_from: article.from.to_string(),
-        in_force_until: article.until.map(|day| day.to_string()).unwrap_or_default(),
-        source: article.source.to_owned(),
-    }
-}
-
-/// A cliff for the wire; `None` beyond 64 bits.
-pub fn cliff(cliff: &Cliff, rule: Rounding) -> Option<pb::Cliff> {
-    let rate = |pay: Pay| if let Pay::Rate(rate) = pay { i32::try_from(rate).ok() } else { Some(0) };
-    Some(pb::Cliff {
-        threshold: cliff.threshold,
-        rate_below_bp: cliff.below.map_or(Some(0), rate)?,
-        rate_from_bp: rate(cliff.from)?,
-        jump_minor: i64::try_from(cliff.jump.map_or(0, |jump| jump.rounded(rule))).ok()?,
-    })
-}
-
-/// An outcome for the wire; `None` when an amount is beyond 64 bits.
-pub fn outcome(plan: &Plan, outcome: &Outcome) -> Option<pb::CalculateRebateResponse> {
-    let members = outcome.members.iter().map(|(member_id, member)| {
-        let lines = member.lines.iter().map(|l| line(plan, l)).collect::<Option<_>>()?;
-        Some(pb::MemberRebate {
-            member_id: member_id.clone(),
-            amount_minor: i64::try_from(member.amount).ok()?,
-            currency: plan.currency.to_string(),
-            lines,
-        })
-    });
-    Some(pb::CalculateRebateResponse {
-        plan_id: plan.plan_id.clone(),
-        plan_version: 0,
-        period_start: outcome.period.start.to_string(),
-        period_end: outcome.period.end.to_string(),
-        base_minor: i64::try_from(outcome.base).ok()?,
-        total_minor: i64::try_from(outcome.total).ok()?,
-        currency: plan.currency.to_string(),
-        sales_counted: i32::try_from(outcome.sales_counted).ok()?,
-        sales_left_out: i32::try_from(outcome.sales_left_out).ok()?,
-        members: members.collect::<Option<_>>()?,
-        lines_left_off: i32::try_from(outcome.lines_left_off).ok()?,
-        findings: Vec::new(),
-    })
-}
-
-fn line(plan: &Plan, line: &Line) -> Option<pb::RebateLine> {
-    let (kind, level) = match line.kind {
-        LineKind::Tier { .. } => (pb::LineKind::Tier, 0),
-        LineKind::Floor { .. } => (pb::LineKind::Floor, 0),
-        LineKind::Level { level, .. } => (pb::LineKind::Level, level),
-        LineKind::SameLevel { level } => (pb::LineKind::SameLevel, level),
-        LineKind::PayoutMinimum { .. } => (pb::LineKind::PayoutMinimum, 0),
-        LineKind::MemberCap { .. } => (pb::LineKind::MemberCap, 0),
-        LineKind::PlanCap { .. } => (pb::LineKind::PlanCap, 0),
-    };
-    let (rate_bp, unit_minor) = match line.pay {
-        Some(Pay::Rate(rate)) => (i32::try_from(rate).ok()?, 0),
-        Some(Pay::PerUnit(minor)) => (0, minor),
-        None => (0, 0),
-    };
-    Some(pb::RebateLine {
-        kind: kind.into(),
-        event_id: line.event_id.clone().unwrap_or_default(),
-        level: i32::try_from(level).ok()?,
-        base: i64::try_from(line.base).ok()?,
-        rate_bp,
-        unit_minor,
-        amount_minor: i64::try_from(line.amount).ok()?,
-        explanation: Some(text(explain(plan, line))),
-    })
-}
-
-/// A ledger line for the wire.
-pub fn ledger_line(line: &LedgerLine, currency: Currency) -> pb::LedgerLine {
-    let entry = &line.entry;
-    pb::LedgerLine {
-        sequence: entry.sequence,
-        plan_id: entry.plan_id.clone(),
-        plan_version: entry.plan_version,
-        period_start: entry.period_start.to_string(),
-        member_id: entry.member_id.clone(),
-        amount_minor: entry.amount_minor,
-        balance_minor: entry.balance_minor,
-        currency: currency.to_string(),
-        posted_at_ms: entry.posted_at_ms,
-        facts_sha256: hex(&entry.facts),
-        previous_sha256: hex(&line.previous),
-        line_sha256: hex(&line.hash),
-        explanation: Some(text(entry.explain(currency))),
-    }
-}
-
-fn text(text: law::Text) -> pb::Text {
-    pb::Text { en: text.en, zh: text.zh }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
