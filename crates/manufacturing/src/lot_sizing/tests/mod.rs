@@ -1,0 +1,5 @@
+mod dynamic;
+#[cfg(feature = "grpc")]
+mod grpc;
+mod policies;
+mod textbook;
