@@ -82,6 +82,7 @@ fn decisions(levels: u32, parts: usize) -> Result<(), FiguresError> {
             lateness_cost_per_day: Some(10_000),
             disruption_cost: 0,
             on_time_only: false,
+            rush: false,
         };
         let before = clock.now();
         let decision = decide(&plant, &demand, MONDAY)?;
@@ -109,7 +110,7 @@ fn plant(levels: u32, parts: usize) -> Result<Snapshot, FiguresError> {
         currency: Currency::CNY,
         items: [].into(),
         work_centers: (0..8)
-            .map(|n| (center(n), WorkCenter { machines: 2, calendar: calendar.clone() }))
+            .map(|n| (center(n), WorkCenter { machines: 2, calendar: calendar.clone(), setups: [].into() }))
             .collect(),
         receipts: vec![],
         reserved: vec![],
@@ -129,6 +130,7 @@ fn plant(levels: u32, parts: usize) -> Result<Snapshot, FiguresError> {
                 setup_minutes: 10,
                 run_seconds: 20,
                 run_quantity: 1,
+                family: None,
             };
             let make = Making { operations: vec![operation], setup_cost: 4_000, unit_cost: 300 };
             let item = Item {

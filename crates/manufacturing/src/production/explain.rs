@@ -200,6 +200,7 @@ fn name(source: Source) -> Text {
         Source::Make => text("make", "自制"),
         Source::Buy => text("buy", "外购"),
         Source::Outsource => text("outsource", "外协"),
+        Source::Transfer => text("transfer", "调拨"),
     }
 }
 

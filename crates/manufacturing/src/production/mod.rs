@@ -10,6 +10,7 @@ pub mod calendar;
 pub mod capacity;
 pub mod commit;
 pub mod cost;
+pub mod ctp;
 pub mod decide;
 pub mod demand;
 mod draft;

@@ -23,7 +23,8 @@ const OWNER: &str = "manufacturing_production";
 /// isn't reported.
 const ROWS_MAX: i64 = 100_000;
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE manufacturing_plants (
         plant TEXT PRIMARY KEY, currency TEXT NOT NULL, time_zone TEXT NOT NULL,
         -- Rises with everything that a decision may rest on.
@@ -67,7 +68,13 @@ const MIGRATIONS: &[&str] = &["
     CREATE TABLE manufacturing_orders (
         production INTEGER NOT NULL, number INTEGER NOT NULL, item_id TEXT NOT NULL,
         quantity INTEGER NOT NULL, state INTEGER NOT NULL, PRIMARY KEY (production, number));
-"];
+",
+    "
+    -- Setup families; bookings from before have none.
+    ALTER TABLE manufacturing_bookings ADD COLUMN family TEXT NOT NULL DEFAULT '';
+    ALTER TABLE manufacturing_bookings ADD COLUMN setup INTEGER NOT NULL DEFAULT 0;
+",
+];
 
 /// Makes the tables.
 pub async fn migrate(store: &Store) -> Result<(), StoreError> {
@@ -255,7 +262,7 @@ async fn work_centers(
         let center = wire::work_center(&body, zone).map_err(|_| Failure::Corrupt("calendar"))?;
         snapshot.work_centers.insert(id.clone(), center);
         let rows = sqlx::query(
-            "SELECT machine, start_minute, end_minute FROM manufacturing_bookings
+            "SELECT machine, start_minute, end_minute, family, setup FROM manufacturing_bookings
              WHERE plant = $1 AND work_center_id = $2 AND end_minute > $3 LIMIT $4",
         );
         let rows = rows.bind(plant).bind(&*id).bind(now).bind(ROWS_MAX + 1).fetch_all(&mut *db).await?;
@@ -266,6 +273,8 @@ async fn work_centers(
                 machine: usize::try_from(row.try_get::<i64, _>("machine")?).unwrap_or_default(),
                 start: row.try_get("start_minute")?,
                 end: row.try_get("end_minute")?,
+                family: wire::family(row.try_get("family")?),
+                setup: row.try_get("setup")?,
             });
         }
     }
@@ -380,7 +389,7 @@ pub async fn insert(db: &mut SqliteConnection, new: &New<'_>) -> Result<(), Fail
     for (order, booking) in &new.commitments.bookings {
         sqlx::query(
             "INSERT INTO manufacturing_bookings (plant, work_center_id, machine, start_minute, end_minute,
-                production, order_number) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                production, order_number, family, setup) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(&demand.plant)
         .bind(&*booking.work_center)
@@ -389,6 +398,8 @@ pub async fn insert(db: &mut SqliteConnection, new: &New<'_>) -> Result<(), Fail
         .bind(booking.end)
         .bind(new.number)
         .bind(i64::try_from(*order).unwrap_or_default() + 1)
+        .bind(booking.family.as_deref().unwrap_or_default())
+        .bind(booking.setup)
         .execute(&mut *db)
         .await?;
     }

@@ -1,3 +1,5 @@
+//! Tests of lot sizing and policies.
+
 mod dynamic;
 #[cfg(feature = "grpc")]
 mod grpc;

@@ -29,7 +29,12 @@ fn master_data() -> pb::PutMasterDataRequest {
         run_seconds: 1_800,
         ..Default::default()
     };
-    let making = pb::Making { operations: vec![operation], setup_cost_minor: 5_000, unit_cost_minor: 900 };
+    let making = pb::Making {
+        operations: vec![operation],
+        setup_cost_minor: 5_000,
+        unit_cost_minor: 900,
+        ..Default::default()
+    };
     let bike = pb::Item {
         item_id: "bike".into(),
         unit_cost_minor: 10_000,
@@ -56,6 +61,7 @@ fn master_data() -> pb::PutMasterDataRequest {
             machines: 1,
             shifts: (1..=5).map(|weekday| pb::Shift { weekday, hours }).collect(),
             exceptions: vec![],
+            setup_times: vec![],
         }],
         stocks: vec![pb::Stock { item_id: "wheel".into(), on_hand: 6, receipts: vec![] }],
     }
@@ -129,7 +135,7 @@ async fn a_trigger_reserves_opens_orders_books_the_line_and_says_when() {
     assert_eq!((wheels.item_id.as_str(), wheels.quantity), ("wheel", 10));
     assert_eq!(wheels.pegs[0].supply, Some(pb::peg::Supply::Stock(true)));
     assert_eq!(wheels.pegs[1].supply, Some(pb::peg::Supply::PlannedOrder(2)));
-    assert_eq!(plan.alternatives.len(), 4);
+    assert_eq!(plan.alternatives.len(), 5);
     let cost = plan.alternatives[1].cost.clone().unwrap();
     // Six wheels at standard cost, four bought, five bikes worked, one setup.
     assert_eq!((cost.material_minor, cost.units_minor, cost.setup_minor), (4_200, 4 * 700 + 5 * 900, 5_000));

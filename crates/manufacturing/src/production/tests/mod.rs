@@ -4,8 +4,10 @@
 mod bill;
 mod calendar;
 mod decide;
+mod fence;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod lot;
 mod net;
 mod plants;
+mod setups;
