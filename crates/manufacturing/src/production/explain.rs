@@ -205,7 +205,7 @@ fn name(source: Source) -> Text {
 }
 
 /// Minutes as days, hours and minutes. Example: "2 d 3 h".
-fn span(minutes: Minute) -> Text {
+pub(super) fn span(minutes: Minute) -> Text {
     let minutes = minutes.max(0);
     let parts =
         [(minutes / DAY, "d", "天"), (minutes % DAY / 60, "h", "小时"), (minutes % 60, "min", "分钟")];

@@ -21,7 +21,7 @@ use crate::production::grpc::Production;
 use crate::production::tests::plants::MONDAY;
 
 /// The line works from Monday to Friday, 8 to 16; a bike takes half an hour and two wheels.
-fn master_data() -> pb::PutMasterDataRequest {
+pub fn master_data() -> pb::PutMasterDataRequest {
     let hours = Some(pb::Hours { from_minute: 480, to_minute: 960 });
     let operation = pb::Operation {
         work_center_id: "line".into(),
@@ -89,11 +89,11 @@ async fn with_master_data(store: Store) -> Production {
     service
 }
 
-async fn memory() -> Production {
+pub async fn memory() -> Production {
     with_master_data(Store::in_memory().await.unwrap()).await
 }
 
-async fn triggered(service: &Production, key: &str, quantity: i64) -> pb::TriggerProductionResponse {
+pub async fn triggered(service: &Production, key: &str, quantity: i64) -> pb::TriggerProductionResponse {
     service.trigger_production(Request::new(trigger(key, quantity))).await.unwrap().into_inner()
 }
 
@@ -103,13 +103,13 @@ async fn productions(service: &Production) -> Vec<pb::ProductionSummary> {
     service.list_productions(Request::new(request)).await.unwrap().into_inner().productions
 }
 
-async fn available(service: &Production, item: &str) -> pb::GetAvailabilityResponse {
+pub async fn available(service: &Production, item: &str) -> pb::GetAvailabilityResponse {
     let request = pb::GetAvailabilityRequest { plant: "suzhou".into(), item_id: item.into() };
     service.get_availability(Request::new(request)).await.unwrap().into_inner()
 }
 
 /// Reason of the `ErrorInfo`, or the fields of the `BadRequest`.
-fn reason(status: &Status) -> String {
+pub fn reason(status: &Status) -> String {
     let details = rpc::Status::decode(status.details()).unwrap().details;
     let detail = details.last().unwrap();
     if detail.type_url.ends_with("BadRequest") {

@@ -4,6 +4,9 @@
 mod bill;
 mod calendar;
 mod decide;
+mod event;
+#[cfg(feature = "grpc")]
+mod events_grpc;
 mod fence;
 #[cfg(feature = "grpc")]
 mod grpc;
@@ -11,3 +14,4 @@ mod lot;
 mod net;
 mod plants;
 mod setups;
+mod trigger;
