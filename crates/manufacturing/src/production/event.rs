@@ -10,6 +10,7 @@ use super::bill::BillError;
 use super::commit::Commitments;
 use super::decide::{Decision, decide};
 use super::demand::{Delivery, Demand, PlanError};
+use super::hysteresis::Hysteresis;
 use super::open_plant::{OpenDelivery, OpenOrder, OpenPlant};
 use super::plant::{DAY, Id, Minute};
 use super::repair::{Deal, Outage, Placed, Repaired, Terms, Uncovered, repair};
@@ -34,10 +35,8 @@ pub struct Policy {
     pub fence: bool,
     /// Moving one order, minor units.
     pub disruption_cost: i64,
-    /// Hysteresis: supplies are dealt anew only when that saves more lateness than this, minutes…
-    pub lateness_min: i64,
-    /// …or more cost than this, minor units.
-    pub cost_min: i64,
+    /// Supplies are dealt anew only when that is worth it.
+    pub hysteresis: Hysteresis,
 }
 
 /// An order that moves.
@@ -224,8 +223,7 @@ fn best_deal(
     let Some(anew) = repair(changed, &other, terms, now) else { return Ok((deal, kept, false)) };
     let saved = lateness(changed, &kept) - lateness(changed, &anew);
     let saved_cost = lateness_cost(changed, &kept) - lateness_cost(changed, &anew);
-    let worth = saved > i128::from(policy.lateness_min) || saved_cost > i128::from(policy.cost_min);
-    if worth && saved >= 0 && saved_cost >= 0 {
+    if policy.hysteresis.is_worth(saved, saved_cost) {
         return Ok((other, anew, true));
     }
     Ok((deal, kept, false))

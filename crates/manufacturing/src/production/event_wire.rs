@@ -8,6 +8,7 @@ use super::demand::{HORIZON, PlanError};
 use super::event::{ChangedPromise, Event, Impact, MovedOrder, NewPlan, Policy};
 use super::explain::{Text, span};
 use super::failure::{self, Failure};
+use super::hysteresis::Hysteresis;
 use super::open_plant::OpenPlant;
 use super::plant::{Id, Minute};
 use super::repair::{Outage, Uncovered};
@@ -92,13 +93,14 @@ fn receipt(open: &OpenPlant, id: &str) -> Result<(Id, i64), Failure> {
 
 /// By which measure a request wants its event answered.
 pub fn policy(request: &pb::RescheduleImpactRequest, fence: bool) -> Policy {
-    let hysteresis = request.hysteresis.unwrap_or_default();
-    Policy {
-        fence,
-        disruption_cost: request.disruption_cost_minor,
-        lateness_min: hysteresis.lateness_minutes_min,
-        cost_min: hysteresis.cost_minor_min,
-    }
+    let hysteresis = hysteresis(request.hysteresis);
+    Policy { fence, disruption_cost: request.disruption_cost_minor, hysteresis }
+}
+
+/// A hysteresis of the wire; none when it is absent.
+pub fn hysteresis(hysteresis: Option<pb::Hysteresis>) -> Hysteresis {
+    let hysteresis = hysteresis.unwrap_or_default();
+    Hysteresis { lateness_min: hysteresis.lateness_minutes_min, cost_min: hysteresis.cost_minor_min }
 }
 
 /// What an event does, or why it can't be answered.

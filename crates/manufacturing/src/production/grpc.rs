@@ -20,7 +20,9 @@ use super::failure::Failure;
 use super::plan::Plan;
 use super::plant::{Minute, Snapshot};
 use super::store::{New, Stored};
-use super::{answer, master_data, open_store, progress, reschedule, store, triggers, wire};
+use super::{
+    answer, event_wire, master_data, open_store, progress, reschedule, review, store, triggers, wire,
+};
 
 /// Productions on a page when the request doesn't say.
 const PAGE_DEFAULT: u32 = 50;
@@ -349,6 +351,27 @@ impl ProductionService for Production {
         let application = caller.map(|caller| caller.application.clone()).unwrap_or_default();
         let request = validated(request)?;
         Ok(Response::new(reschedule::apply(&self.store, &application, request, self.now()).await?))
+    }
+
+    async fn review_production(
+        &self,
+        request: Request<pb::ReviewProductionRequest>,
+    ) -> Result<Response<pb::ReviewProductionResponse>, Status> {
+        let request = validated(request)?;
+        let now = self.now();
+        let basis = {
+            let mut reader = self.store.pool().acquire().await.map_err(Failure::from)?;
+            let mut moment = reader.begin().await.map_err(Failure::from)?;
+            let found = find(&mut moment, &request.production_id).await?;
+            let plant = found.plant.clone();
+            let production = production(&mut moment, found).await?;
+            let basis = review::read(&mut moment, &plant, &production, now).await?;
+            moment.commit().await.map_err(Failure::from)?;
+            basis
+        };
+        let hysteresis = event_wire::hysteresis(request.hysteresis);
+        let work = tokio::task::spawn_blocking(move || review::review(&basis, hysteresis, now));
+        Ok(Response::new(work.await.map_err(|_| Failure::Planner)??))
     }
 
     async fn evaluate_triggers(

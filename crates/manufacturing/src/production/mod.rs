@@ -16,6 +16,7 @@ pub mod demand;
 mod draft;
 pub mod event;
 pub mod explain;
+pub mod hysteresis;
 pub mod lot;
 mod lot_rule;
 pub mod open_plant;
@@ -41,6 +42,8 @@ mod open_store;
 mod progress;
 #[cfg(feature = "grpc")]
 mod reschedule;
+#[cfg(feature = "grpc")]
+mod review;
 #[cfg(feature = "grpc")]
 mod store;
 #[cfg(feature = "grpc")]

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use crate::production::decide::decide;
 use crate::production::demand::{Demand, Source};
 use crate::production::event::{Event, Impact, Policy, impact};
+use crate::production::hysteresis::Hysteresis;
 use crate::production::open_plant::{OpenPlant, UsedBy};
 use crate::production::plant::{DAY, Id, Item, Minute, Snapshot};
 use crate::production::repair::{Deal, Outage, Repaired, Terms, repair};
@@ -156,11 +157,12 @@ fn supplies_are_dealt_anew_only_when_that_saves_more_than_the_hysteresis() {
     let anew = on(&open, &event, &Policy::default());
     assert!(anew.dealt_anew && anew.promises.is_empty() && anew.orders.is_empty());
     // Kept: the first waits for PO-1 and is 1,400 minutes late.
-    let policy = Policy { lateness_min: 2_000, cost_min: 2_000, ..Policy::default() };
+    let policy =
+        Policy { hysteresis: Hysteresis { lateness_min: 2_000, cost_min: 2_000 }, ..Policy::default() };
     let kept = on(&open, &event, &policy);
     assert!(!kept.dealt_anew);
     assert_eq!((kept.promises[0].after - MONDAY, kept.cost[0]), (2_120, 1_400));
-    let policy = Policy { lateness_min: 1_399, ..policy };
+    let policy = Policy { hysteresis: Hysteresis { lateness_min: 1_399, cost_min: 2_000 }, ..policy };
     assert!(on(&open, &event, &policy).dealt_anew);
 }
 

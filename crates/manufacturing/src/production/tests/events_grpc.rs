@@ -176,6 +176,38 @@ async fn events_that_make_no_sense_name_their_fields() {
     assert_eq!(reason(&status), "PLANT_UNKNOWN");
 }
 
+/// The wheels get cheaper by two each; the new plan saves eight, and needs a setup like the old one.
+#[tokio::test]
+async fn a_plan_is_kept_unless_a_new_one_saves_more_than_the_hysteresis() {
+    let service = memory().await;
+    let first = triggered(&service, "k", 5).await.plan.unwrap();
+    let review = |cost_minor_min: i64| {
+        let hysteresis = Some(pb::Hysteresis { lateness_minutes_min: 60, cost_minor_min });
+        let request = pb::ReviewProductionRequest { production_id: "P-1".into(), hysteresis };
+        service.review_production(Request::new(request))
+    };
+    let same = review(0).await.unwrap().into_inner();
+    assert_eq!((same.keep, same.saved_cost_minor, same.saved_lateness_minutes), (true, 0, 0));
+    assert_eq!(same.plan.unwrap().planned_orders, first.planned_orders, "as if it weren't there");
+    let mut cheaper = master_data();
+    cheaper.items[1].buy.as_mut().unwrap().unit_price_minor -= 2;
+    service.put_master_data(Request::new(cheaper)).await.unwrap();
+    // Four wheels are bought.
+    for (threshold, keep) in [(8, true), (7, false)] {
+        let answer = review(threshold).await.unwrap().into_inner();
+        assert_eq!((answer.keep, answer.saved_cost_minor), (keep, 8));
+    }
+    assert_eq!(production(&service, "P-1").await, first, "a review writes nothing");
+    let begun = pb::ReportProgressRequest {
+        production_id: "P-1".into(),
+        planned_order: 2,
+        state: pb::ProductionState::Completed.into(),
+        quantity_good: None,
+    };
+    service.report_progress(Request::new(begun)).await.unwrap();
+    assert_eq!(reason(&review(0).await.unwrap_err()), "STATE_CONFLICT");
+}
+
 #[tokio::test]
 async fn triggers_say_what_would_be_made_and_by_when() {
     let service = memory().await;
