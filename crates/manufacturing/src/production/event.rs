@@ -22,10 +22,17 @@ pub enum Event {
     Rush(Demand, String),
     /// A machine that doesn't work.
     Breakdown(Outage),
-    /// An open order that comes at another time.
+    /// An open order that comes at another time, with all its items.
     Late(Id, Minute),
-    /// Units of an open order that are lost.
-    Loss(Id, i64),
+    /// Units of an item of an open order that are lost.
+    Loss {
+        /// Open order.
+        id: Id,
+        /// Item.
+        item: Id,
+        /// Units.
+        units: i64,
+    },
 }
 
 /// By which measure an event is answered.
@@ -112,9 +119,10 @@ pub fn impact(
             known(open, id)?;
             terms.ready_at.insert(id.clone(), *at);
         }
-        Event::Loss(id, units) => {
+        Event::Loss { id, item, units } => {
             known(open, id)?;
-            for receipt in changed.snapshot.receipts.iter_mut().filter(|receipt| receipt.id == *id) {
+            let lines = changed.snapshot.receipts.iter_mut();
+            for receipt in lines.filter(|receipt| receipt.id == *id && receipt.item == *item) {
                 receipt.quantity = (receipt.quantity - units).max(0);
             }
             plans = replacements(open, &changed, policy, next_number, now);

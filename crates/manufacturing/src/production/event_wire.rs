@@ -70,25 +70,33 @@ pub fn event(request: &pb::RescheduleImpactRequest, open: &OpenPlant, now: Minut
             if at > now + HORIZON {
                 return Err(field("event.late_supply.available_time", "must be within three years"));
             }
-            Ok(Event::Late(receipt(open, &late.receipt_id)?.0, at))
-        }
-        Some(Wire::YieldLoss(loss)) => {
-            let (id, quantity) = receipt(open, &loss.receipt_id)?;
-            if loss.quantity_lost >= quantity {
-                let description =
-                    format!("must be less than the order's {quantity}, is {}", loss.quantity_lost);
-                return Err(field("event.yield_loss.quantity_lost", description));
+            let id: Id = late.receipt_id.as_str().into();
+            let found = open.snapshot.receipts.iter().any(|receipt| receipt.id == id);
+            if found {
+                Ok(Event::Late(id, at))
+            } else {
+                Err(Failure::ReceiptUnknown(late.receipt_id.clone()))
             }
-            Ok(Event::Loss(id, loss.quantity_lost))
         }
+        Some(Wire::YieldLoss(loss)) => yield_loss(open, loss),
     }
 }
 
-/// An open order and its quantity.
-fn receipt(open: &OpenPlant, id: &str) -> Result<(Id, i64), Failure> {
-    let found = open.snapshot.receipts.iter().find(|receipt| &*receipt.id == id);
-    let found = found.map(|receipt| (receipt.id.clone(), receipt.quantity));
-    found.ok_or_else(|| Failure::ReceiptUnknown(id.to_owned()))
+fn yield_loss(open: &OpenPlant, loss: &pb::YieldLoss) -> Result<Event, Failure> {
+    let wanted = |item: &Id| loss.item_id.is_empty() || **item == *loss.item_id;
+    let lines = open.snapshot.receipts.iter();
+    let mut lines = lines.filter(|line| *line.id == *loss.receipt_id && wanted(&line.item));
+    let Some(line) = lines.next() else { return Err(Failure::ReceiptUnknown(loss.receipt_id.clone())) };
+    if lines.next().is_some() {
+        let description = "must be set, because the open order brings several items";
+        return Err(field("event.yield_loss.item_id", description));
+    }
+    if loss.quantity_lost >= line.quantity {
+        let description =
+            format!("must be less than the order's {}, is {}", line.quantity, loss.quantity_lost);
+        return Err(field("event.yield_loss.quantity_lost", description));
+    }
+    Ok(Event::Loss { id: line.id.clone(), item: line.item.clone(), units: loss.quantity_lost })
 }
 
 /// By which measure a request wants its event answered.

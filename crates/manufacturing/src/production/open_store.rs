@@ -276,13 +276,20 @@ pub async fn put_late(db: &mut SqliteConnection, plant: &str, id: &Id, at: Minut
     Ok(())
 }
 
-/// Writes that an open order brings less.
-pub async fn put_loss(db: &mut SqliteConnection, plant: &str, id: &Id, units: i64) -> Result<(), Failure> {
+/// Writes that an open order brings less of an item.
+pub async fn put_loss(
+    db: &mut SqliteConnection,
+    plant: &str,
+    (id, item): (&Id, &Id),
+    units: i64,
+) -> Result<(), Failure> {
     sqlx::query(
-        "UPDATE manufacturing_receipts SET quantity = quantity - $3 WHERE plant = $1 AND receipt_id = $2",
+        "UPDATE manufacturing_receipts SET quantity = quantity - $4
+         WHERE plant = $1 AND receipt_id = $2 AND item_id = $3",
     )
     .bind(plant)
     .bind(&**id)
+    .bind(&**item)
     .bind(units)
     .execute(&mut *db)
     .await?;

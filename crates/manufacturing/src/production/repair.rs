@@ -77,10 +77,10 @@ pub struct Repaired {
     pub uncovered: Vec<Uncovered>,
 }
 
-/// Which supplies each use gets: by use, the supplies.
+/// Which supplies each use gets: by use, its item and the supplies.
 #[derive(Clone, Debug, Default)]
 pub struct Deal {
-    supplies: BTreeMap<Id, Vec<Cover>>,
+    supplies: BTreeMap<Id, (Id, Vec<Cover>)>,
     uncovered: Vec<Uncovered>,
 }
 
@@ -101,18 +101,19 @@ impl Deal {
                     let (id, item, at) = (reserved.id.clone(), reserved.item.clone(), reserved.at);
                     deal.uncovered.push(Uncovered { id, item, quantity, at });
                 }
-                deal.supplies.insert(reserved.id.clone(), own.into_iter().map(|peg| peg.cover).collect());
+                let covers = own.into_iter().map(|peg| peg.cover).collect();
+                deal.supplies.insert(reserved.id.clone(), (item.clone(), covers));
             }
         }
         deal
     }
 
-    /// When the last of what a use gets is there, by the moments of open orders; `None` when none of it
-    /// comes from these.
+    /// When the last of what a use gets is there, by the moments of open orders (item, order); `None`
+    /// when none of it comes from these.
     #[must_use]
-    pub fn arrival(&self, id: &Id, ready: impl Fn(&Id) -> Option<Minute>) -> Option<Minute> {
-        let covers = self.supplies.get(id).map_or(&[][..], Vec::as_slice);
-        let order = |cover: &Cover| if let Cover::Receipt(id) = cover { ready(id) } else { None };
+    pub fn arrival(&self, id: &Id, ready: impl Fn(&Id, &Id) -> Option<Minute>) -> Option<Minute> {
+        let (item, covers) = self.supplies.get(id)?;
+        let order = |cover: &Cover| if let Cover::Receipt(id) = cover { ready(item, id) } else { None };
         covers.iter().filter_map(order).max()
     }
 
@@ -133,7 +134,9 @@ pub fn repair(open: &OpenPlant, deal: &Deal, terms: &Terms, now: Minute) -> Opti
             parts.entry(order).or_default().push(reservation);
         }
     }
-    let receipts: BTreeMap<&Id, Minute> = open.snapshot.receipts.iter().map(|r| (&r.id, r.at)).collect();
+    // One order of another system may bring several items.
+    let lines = open.snapshot.receipts.iter().map(|r| ((&r.item, &r.id), r.at));
+    let receipts: BTreeMap<(&Id, &Id), Minute> = lines.collect();
     let mut known: BTreeMap<Id, Placed> = BTreeMap::new();
     for (id, order) in &open.orders {
         let (start, ready, operations) = (order.start, order.ready, order.operations.clone());
@@ -141,8 +144,9 @@ pub fn repair(open: &OpenPlant, deal: &Deal, terms: &Terms, now: Minute) -> Opti
     }
     // When what covers a use is there, as far as is known.
     let material = |known: &BTreeMap<Id, Placed>, reservation: &Id| {
-        let ready = |id: &Id| {
-            let own = known.get(id).map(|placed| placed.ready).or_else(|| receipts.get(id).copied());
+        let ready = |item: &Id, id: &Id| {
+            let own = known.get(id).map(|placed| placed.ready);
+            let own = own.or_else(|| receipts.get(&(item, id)).copied());
             terms.ready_at.get(id).copied().or(own)
         };
         deal.arrival(reservation, ready).unwrap_or(now)

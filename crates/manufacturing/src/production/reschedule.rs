@@ -159,7 +159,9 @@ async fn commit(
             open_store::put_outage(&mut tx, plant, outage, machines).await?;
         }
         Event::Late(id, at) => open_store::put_late(&mut tx, plant, id, *at).await?,
-        Event::Loss(id, units) => open_store::put_loss(&mut tx, plant, id, *units).await?,
+        Event::Loss { id, item, units } => {
+            open_store::put_loss(&mut tx, plant, (id, item), *units).await?;
+        }
         Event::Rush(..) => {}
     }
     let mut production_ids = Vec::new();

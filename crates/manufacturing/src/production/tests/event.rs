@@ -58,6 +58,10 @@ fn outage(from: Minute, until: Minute) -> Event {
     Event::Breakdown(Outage { work_center: "line".into(), machine: None, from, until })
 }
 
+fn lost(id: &str, units: i64) -> Event {
+    Event::Loss { id: id.into(), item: "frame".into(), units }
+}
+
 fn on(open: &OpenPlant, event: &Event, policy: &Policy) -> Impact {
     impact(open, event, policy, 90, MONDAY).unwrap()
 }
@@ -129,7 +133,7 @@ fn a_loss_is_replaced_and_who_missed_it_gets_it() {
     snapshot.items.get_mut("frame").unwrap().on_hand = 0;
     snapshot.receipts.push(receipt("PO-7", "frame", 4, MONDAY + 100));
     let open = open(snapshot, &[due(4, 900)]);
-    let hit = on(&open, &Event::Loss("PO-7".into(), 1), &Policy::default());
+    let hit = on(&open, &lost("PO-7", 1), &Policy::default());
     let new = &hit.plans[0];
     assert!(new.replaces);
     let order = &new.decision.plan.orders[0];
@@ -140,7 +144,7 @@ fn a_loss_is_replaced_and_who_missed_it_gets_it() {
     // Without a supplier it stays uncovered.
     let mut alone = open.clone();
     alone.snapshot.items.get_mut("frame").unwrap().buy = None;
-    let hit = on(&alone, &Event::Loss("PO-7".into(), 1), &Policy::default());
+    let hit = on(&alone, &lost("PO-7", 1), &Policy::default());
     assert_eq!((hit.plans.len(), hit.uncovered[0].quantity), (0, 1));
 }
 
@@ -217,7 +221,8 @@ fn verify(
         let parts = open.uses.iter().filter(|(_, used_by)| **used_by == UsedBy::Order(id.clone()));
         let mut there = before.start;
         for (reservation, _) in parts {
-            let at = deal.arrival(reservation, |order| repaired.orders.get(order).map(|placed| placed.ready));
+            let at =
+                deal.arrival(reservation, |_, order| repaired.orders.get(order).map(|placed| placed.ready));
             prop_assert!(after.start >= at.unwrap_or(MONDAY), "{} starts before its parts", id);
             there = there.max(at.unwrap_or(there));
         }

@@ -26,6 +26,10 @@ fn asked(event: Event) -> pb::RescheduleImpactRequest {
     }
 }
 
+fn lost(receipt_id: &str, quantity_lost: i64) -> pb::YieldLoss {
+    pb::YieldLoss { receipt_id: receipt_id.into(), quantity_lost, item_id: String::new() }
+}
+
 /// The line is down for the whole week from the next Monday on.
 fn breakdown() -> pb::RescheduleImpactRequest {
     let week = 7 * 1_440;
@@ -106,7 +110,7 @@ async fn a_loss_is_replaced_by_a_production_whose_goods_go_to_those_who_miss_the
     let service = memory().await;
     triggered(&service, "k", 5).await;
     // P-1/2 brings four wheels; one is lost.
-    let loss = pb::YieldLoss { receipt_id: "P-1/2".into(), quantity_lost: 1 };
+    let loss = lost("P-1/2", 1);
     let done = apply(&service, "e", asked(Event::YieldLoss(loss))).await.unwrap();
     assert_eq!(done.production_ids, ["P-2"]);
     let impact = done.impact.unwrap();
@@ -115,12 +119,33 @@ async fn a_loss_is_replaced_by_a_production_whose_goods_go_to_those_who_miss_the
     let wheels = available(&service, "wheel").await;
     assert!(wheels.points.iter().all(|point| point.projected >= 0), "{:?}", wheels.points);
     assert_eq!(wheels.points.last().unwrap().projected, 0);
-    let all = pb::YieldLoss { receipt_id: "P-1/2".into(), quantity_lost: 3 };
+    let all = lost("P-1/2", 3);
     let status = apply(&service, "e2", asked(Event::YieldLoss(all))).await.unwrap_err();
     assert_eq!(reason(&status), "event.yield_loss.quantity_lost");
-    let unknown = pb::YieldLoss { receipt_id: "PO-9".into(), quantity_lost: 3 };
+    let unknown = lost("PO-9", 3);
     let status = apply(&service, "e2", asked(Event::YieldLoss(unknown))).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "RECEIPT_UNKNOWN"));
+}
+
+/// One purchase order brings wheels and bikes.
+#[tokio::test]
+async fn a_loss_of_an_order_of_several_items_names_its_item() {
+    let service = memory().await;
+    let mut data = master_data();
+    let receipt = |quantity| pb::Receipt {
+        receipt_id: "PO-7".into(),
+        quantity,
+        available_time: Some(timestamp(MONDAY + 1_440)),
+    };
+    data.stocks[0].receipts = vec![receipt(9)];
+    data.stocks.push(pb::Stock { item_id: "bike".into(), on_hand: 0, receipts: vec![receipt(3)] });
+    service.put_master_data(Request::new(data)).await.unwrap();
+    let status = apply(&service, "e", asked(Event::YieldLoss(lost("PO-7", 2)))).await.unwrap_err();
+    assert_eq!(reason(&status), "event.yield_loss.item_id");
+    let loss = pb::YieldLoss { item_id: "wheel".into(), ..lost("PO-7", 2) };
+    apply(&service, "e", asked(Event::YieldLoss(loss))).await.unwrap();
+    assert_eq!(available(&service, "wheel").await.points.last().unwrap().projected, 6 + 7);
+    assert_eq!(available(&service, "bike").await.points.last().unwrap().projected, 3);
 }
 
 #[tokio::test]
