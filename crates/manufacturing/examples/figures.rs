@@ -7,10 +7,13 @@ use oaas_manufacturing::production::calendar::{Calendar, Hours};
 use oaas_manufacturing::production::commit::Commitments;
 use oaas_manufacturing::production::decide::decide;
 use oaas_manufacturing::production::demand::{Delivery, Demand, PlanError};
+use oaas_manufacturing::production::event::{Event, Policy, impact};
 use oaas_manufacturing::production::lot::{LotError, Period, lot_for_lot, silver_meal, wagner_whitin};
+use oaas_manufacturing::production::open_plant::OpenPlant;
 use oaas_manufacturing::production::plant::{
     Component, DAY, Id, Item, Making, Minute, Operation, Snapshot, Supply, WorkCenter,
 };
+use oaas_manufacturing::production::repair::Outage;
 use oaas_model::{Clock as _, Currency, SystemClock};
 
 /// Monday, 2026-11-23T00:00Z.
@@ -32,6 +35,9 @@ fn main() -> Result<(), FiguresError> {
     lots()?;
     for (levels, parts) in [(2, 3), (3, 4), (4, 5)] {
         decisions(levels, parts)?;
+    }
+    for productions in [100, 400] {
+        events(productions)?;
     }
     Ok(())
 }
@@ -82,6 +88,7 @@ fn decisions(levels: u32, parts: usize) -> Result<(), FiguresError> {
             lateness_cost_per_day: Some(10_000),
             disruption_cost: 0,
             on_time_only: false,
+            rush: false,
         };
         let before = clock.now();
         let decision = decide(&plant, &demand, MONDAY)?;
@@ -100,6 +107,41 @@ fn decisions(levels: u32, parts: usize) -> Result<(), FiguresError> {
     Ok(())
 }
 
+/// A breakdown of two days of one work centre, with so many productions open.
+fn events(productions: usize) -> Result<(), FiguresError> {
+    let snapshot = plant(2, 3)?;
+    let (orders, uses) = ([].into(), [].into());
+    let mut open = OpenPlant { snapshot, orders, uses, deliveries: vec![] };
+    for number in 0..productions {
+        let day = 20 + i64::try_from(number * 37 % 60).unwrap_or_default();
+        let demand = Demand {
+            item: "0".into(),
+            deliveries: vec![Delivery { quantity: 10, due: Some(MONDAY + day * DAY) }],
+            sources_allowed: vec![],
+            lateness_cost_per_day: Some(10_000),
+            disruption_cost: 0,
+            on_time_only: false,
+            rush: false,
+        };
+        let decision = decide(&open.booked(|_| true), &demand, MONDAY)?;
+        open.open(&format!("P-{number}").into(), &decision.plan, Some((&demand, "")));
+    }
+    open.orders.values_mut().for_each(|order| order.pinned = false);
+    let (from, until) = (MONDAY + 30 * DAY, MONDAY + 32 * DAY);
+    let outage = Outage { work_center: center(0), machine: None, from, until };
+    let clock = SystemClock::new();
+    let before = clock.now();
+    let hit = impact(&open, &Event::Breakdown(outage), &Policy::default(), 9_999, MONDAY)?;
+    println!(
+        "impact, {productions:>4} productions, {:>5} orders: {:>9.2?}  ({} orders and {} promises move)",
+        open.orders.len(),
+        clock.now().since(before),
+        hit.orders.len(),
+        hit.promises.len()
+    );
+    Ok(())
+}
+
 /// A tree of items: each is made of `parts` others down to `levels`, the lowest are bought; every
 /// third part is made or bought.
 fn plant(levels: u32, parts: usize) -> Result<Snapshot, FiguresError> {
@@ -109,7 +151,7 @@ fn plant(levels: u32, parts: usize) -> Result<Snapshot, FiguresError> {
         currency: Currency::CNY,
         items: [].into(),
         work_centers: (0..8)
-            .map(|n| (center(n), WorkCenter { machines: 2, calendar: calendar.clone() }))
+            .map(|n| (center(n), WorkCenter { machines: 2, calendar: calendar.clone(), setups: [].into() }))
             .collect(),
         receipts: vec![],
         reserved: vec![],
@@ -129,6 +171,7 @@ fn plant(levels: u32, parts: usize) -> Result<Snapshot, FiguresError> {
                 setup_minutes: 10,
                 run_seconds: 20,
                 run_quantity: 1,
+                family: None,
             };
             let make = Making { operations: vec![operation], setup_cost: 4_000, unit_cost: 300 };
             let item = Item {

@@ -5,6 +5,7 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod lot_sizing;
 pub mod production;
 
 /// Starts the domain: migrates its tables and returns its services.
@@ -15,5 +16,5 @@ pub mod production;
 pub async fn services(
     cx: &oaas_capability::Context,
 ) -> Result<Vec<oaas_capability::Registration>, oaas_store::StoreError> {
-    Ok(vec![production::grpc::service(cx).await?])
+    Ok(vec![production::grpc::service(cx).await?, lot_sizing::grpc::service()])
 }

@@ -5,10 +5,11 @@ use oaas_proto::oaas::manufacturing::v1 as pb;
 use super::availability::{Ledger, Point};
 use super::capacity::Booked;
 use super::cost::Cost;
+use super::ctp::{self, Capable, Limit};
 use super::decide::{Alternative, Decision, Reason, Verdict};
 use super::demand::{Demand, Source};
 use super::explain::{self, Text, Warning, WarningKind};
-use super::pegging::{Cover, Peg};
+use super::pegging::{Cover, Moved, Peg};
 use super::plan::{Order, Plan, Requirement, User, rates};
 use super::plant::{Minute, Snapshot};
 use super::wire::timestamp;
@@ -48,6 +49,43 @@ pub fn plan(snapshot: &Snapshot, demand: &Demand, decision: &Decision, now: Minu
         levels: levels
             .map(|(item, code)| pb::ItemLevel { item_id: item.to_string(), low_level_code: *code })
             .collect(),
+        moved_reservations: plan.moved.iter().map(moved).collect(),
+        moved_orders: Vec::new(),
+        changed_promises: Vec::new(),
+        capable_to_promise: (0..)
+            .zip(ctp::capable(snapshot, demand, plan, now))
+            .map(|(delivery, capable)| self::capable(delivery, &capable))
+            .collect(),
+    }
+}
+
+fn moved(moved: &Moved) -> pb::MovedReservation {
+    pb::MovedReservation {
+        reservation_id: moved.id.to_string(),
+        item_id: moved.item.to_string(),
+        before_time: Some(timestamp(moved.before)),
+        after_time: Some(timestamp(moved.after)),
+        use_time: Some(timestamp(moved.needed)),
+    }
+}
+
+fn capable(delivery: u32, capable: &Capable) -> pb::CapableToPromise {
+    let (limit, subject) = match &capable.limit {
+        Limit::None => (pb::PromiseLimit::Unspecified, ""),
+        Limit::OpenOrder(item) => (pb::PromiseLimit::OpenOrder, &**item),
+        Limit::LeadTime(item) => (pb::PromiseLimit::LeadTime, &**item),
+        Limit::Capacity(center) => (pb::PromiseLimit::Capacity, &**center),
+        Limit::Fence(item) => (pb::PromiseLimit::Fence, &**item),
+    };
+    pb::CapableToPromise {
+        delivery,
+        available_quantity: capable.available,
+        available_time: (capable.available > 0).then(|| timestamp(capable.available_at)),
+        capable_quantity: capable.capable,
+        capable_time: capable.capable_at.map(timestamp),
+        limited_by: limit.into(),
+        limit_subject: subject.to_owned(),
+        critical_orders: capable.chain.iter().map(|index| number(*index)).collect(),
     }
 }
 
@@ -67,12 +105,13 @@ pub fn availability(snapshot: &Snapshot, item: &str, now: Minute) -> pb::GetAvai
     }
 }
 
-fn source(source: Source) -> pb::Source {
+pub fn source(source: Source) -> pb::Source {
     match source {
         Source::Reserve => pb::Source::Reserve,
         Source::Make => pb::Source::Make,
         Source::Buy => pb::Source::Buy,
         Source::Outsource => pb::Source::Outsource,
+        Source::Transfer => pb::Source::Transfer,
     }
 }
 
@@ -144,6 +183,7 @@ fn operation(operation: &Booked) -> pb::BookedOperation {
         start_time: Some(timestamp(operation.start)),
         end_time: Some(timestamp(operation.end)),
         working_minutes: operation.minutes,
+        setup_minutes: operation.setup,
     }
 }
 
@@ -174,7 +214,7 @@ fn alternative(snapshot: &Snapshot, alternative: &Alternative) -> pb::Alternativ
     }
 }
 
-fn cost(snapshot: &Snapshot, cost: &Cost) -> pb::Cost {
+pub fn cost(snapshot: &Snapshot, cost: &Cost) -> pb::Cost {
     pb::Cost {
         currency: snapshot.currency.code().to_owned(),
         material_minor: cost.material,

@@ -4,6 +4,8 @@
 //! what a later reservation counts on (cumulative ATP with look-ahead; Vollmann, Berry & Whybark,
 //! Manufacturing Planning and Control Systems, ch. "Master production scheduling").
 
+use std::collections::BTreeMap;
+
 use super::plant::{Id, Minute, Snapshot};
 
 /// The projected balance of one item.
@@ -36,13 +38,29 @@ impl Ledger {
     /// The ledger of an item; what should have happened before `now` is taken to happen now.
     #[must_use]
     pub fn of(snapshot: &Snapshot, item: &Id, now: Minute) -> Self {
+        Self::with_frozen(snapshot, item, &BTreeMap::new(), now)
+    }
+
+    /// The same, where reservations that are frozen take their units when their supplies come in, so
+    /// that nothing else can be promised from these.
+    #[must_use]
+    pub fn with_frozen(
+        snapshot: &Snapshot,
+        item: &Id,
+        frozen: &BTreeMap<Id, Vec<(Minute, i64)>>,
+        now: Minute,
+    ) -> Self {
         let known = snapshot.items.get(item);
         let mut ledger =
             Self::new(known.map_or(0, |item| item.on_hand), known.map_or(0, |item| item.safety_stock));
         let receipts = snapshot.receipts.iter().filter(|receipt| receipt.item == *item);
         ledger.changes.extend(receipts.map(|r| (r.at.max(now), i128::from(r.quantity))));
-        let reserved = snapshot.reserved.iter().filter(|reserved| reserved.item == *item);
-        ledger.changes.extend(reserved.map(|r| (r.at.max(now), -i128::from(r.quantity))));
+        for reserved in snapshot.reserved.iter().filter(|reserved| reserved.item == *item) {
+            let held = frozen.get(&reserved.id).map_or(&[][..], Vec::as_slice);
+            ledger.changes.extend(held.iter().map(|(at, units)| (*at, -i128::from(*units))));
+            let rest = reserved.quantity - held.iter().map(|(_, units)| units).sum::<i64>();
+            ledger.changes.push((reserved.at.max(now), -i128::from(rest)));
+        }
         ledger.changes.sort_unstable();
         ledger.changes.dedup_by(|next, kept| {
             let same = next.0 == kept.0;

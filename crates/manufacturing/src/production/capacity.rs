@@ -1,7 +1,10 @@
 //! The finite schedule: bookings of machines, and the earliest or latest room for an operation.
 //!
 //! What is booked stays where it is; a new operation goes into a gap (insertion into a fixed
-//! schedule; compare Kis & Hertz, "A lower bound for the job insertion problem", 2003).
+//! schedule; compare Kis & Hertz, "A lower bound for the job insertion problem", 2003). Setups may
+//! depend on the sequence: the operation gets the setup from its predecessor's family, and the gap
+//! must also hold what its successor needs more than it has reserved, when the matrix keeps the
+//! triangle inequality (Allahverdi et al., "A survey of scheduling problems with setup times", 2008).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,8 +24,12 @@ pub struct Booked {
     pub start: Minute,
     /// Minute after the last; breaks of the calendar lie in between.
     pub end: Minute,
-    /// Working minutes.
+    /// Working minutes, setup included.
     pub minutes: i64,
+    /// Working minutes of setup at its start.
+    pub setup: i64,
+    /// Setup family.
+    pub family: Option<Id>,
     /// The same on the work centre's axis.
     slot: Slot,
 }
@@ -32,11 +39,61 @@ pub struct Booked {
 struct Slot {
     from: i64,
     to: i64,
+    /// Setup family, as the centre numbers it.
+    family: u32,
+    /// Setup at its start.
+    setup: i64,
+}
+
+/// Setup minutes of a work centre by numbers of families; 0 is "no family".
+#[derive(Clone, Debug, Default)]
+struct Setups {
+    numbers: BTreeMap<Id, u32>,
+    minutes: BTreeMap<(u32, u32), i64>,
+}
+
+impl Setups {
+    fn of(matrix: &BTreeMap<(Id, Id), i64>) -> Self {
+        let mut setups = Self::default();
+        for ((from, to), minutes) in matrix {
+            let pair = (setups.add(from), setups.add(to));
+            setups.minutes.insert(pair, *minutes);
+        }
+        setups
+    }
+
+    fn add(&mut self, family: &Id) -> u32 {
+        let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX - 1) + 1;
+        *self.numbers.entry(family.clone()).or_insert(next)
+    }
+
+    fn number(&self, family: Option<&Id>) -> u32 {
+        family.and_then(|family| self.numbers.get(family)).copied().unwrap_or(0)
+    }
+
+    fn between(&self, from: u32, to: u32) -> Option<i64> {
+        self.minutes.get(&(from, to)).copied()
+    }
+}
+
+/// What is looked for room for.
+struct Piece<'a> {
+    operation: &'a Operation,
+    quantity: i64,
+    family: u32,
+}
+
+/// Room that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Room {
+    machine: usize,
+    slot: Slot,
 }
 
 #[derive(Clone, Debug)]
 struct Center {
     time: Arc<WorkingTime>,
+    setups: Arc<Setups>,
     /// Busy intervals of each machine, sorted, not overlapping.
     machines: Vec<Vec<Slot>>,
 }
@@ -54,16 +111,19 @@ impl Schedule {
         let mut centers: BTreeMap<Id, Center> = BTreeMap::new();
         for (id, center) in &snapshot.work_centers {
             let time = Arc::new(center.calendar.expand(now, now + HORIZON));
-            centers.insert(id.clone(), Center { time, machines: vec![Vec::new(); center.machines.max(1)] });
+            let setups = Arc::new(Setups::of(&center.setups));
+            let machines = vec![Vec::new(); center.machines.max(1)];
+            centers.insert(id.clone(), Center { time, setups, machines });
         }
         for booking in &snapshot.bookings {
             let Some(center) = centers.get_mut(&booking.work_center) else { continue };
             let from = center.time.worked_before(booking.start);
             let to = center.time.worked_before(booking.end);
+            let (family, setup) = (center.setups.number(booking.family.as_ref()), booking.setup);
             if let Some(machine) = center.machines.get_mut(booking.machine)
                 && from < to
             {
-                machine.push(Slot { from, to });
+                machine.push(Slot { from, to, family, setup });
             }
         }
         for machine in centers.values_mut().flat_map(|center| &mut center.machines) {
@@ -86,13 +146,13 @@ impl Schedule {
         let mut booked = Vec::with_capacity(operations.len());
         let mut from = release;
         for operation in operations {
-            let minutes = operation.minutes(quantity);
             let center = self.center(item, operation)?;
-            let Some(found) = center.first_room(from, minutes) else {
+            let Some(found) = center.first_room(from, &center.piece(operation, quantity)) else {
                 self.free(&booked);
+                let minutes = operation.minutes(quantity, operation.setup_minutes);
                 return Err(PlanError::NoCapacity { work_center: operation.work_center.clone(), minutes });
             };
-            let next = center.book(&operation.work_center, found, minutes);
+            let next = center.book(operation, found);
             from = next.end;
             booked.push(next);
         }
@@ -115,13 +175,12 @@ impl Schedule {
         let mut booked = Vec::with_capacity(operations.len());
         let mut until = due;
         for operation in operations.iter().rev() {
-            let minutes = operation.minutes(quantity);
             let center = self.center(item, operation)?;
-            let Some(found) = center.last_room(release, until, minutes) else {
+            let Some(found) = center.last_room(release, until, &center.piece(operation, quantity)) else {
                 self.free(&booked);
                 return Ok(None);
             };
-            let next = center.book(&operation.work_center, found, minutes);
+            let next = center.book(operation, found);
             until = next.start;
             booked.push(next);
         }
@@ -148,42 +207,71 @@ impl Schedule {
 }
 
 impl Center {
-    /// The earliest room over all machines: (machine, first working minute).
-    fn first_room(&self, release: Minute, minutes: i64) -> Option<(usize, i64)> {
+    fn piece<'a>(&self, operation: &'a Operation, quantity: i64) -> Piece<'a> {
+        Piece { operation, quantity, family: self.setups.number(operation.family.as_ref()) }
+    }
+
+    /// Setup of a piece after `before`, and its whole length with it.
+    fn length(&self, before: Option<&Slot>, piece: &Piece<'_>) -> (i64, i64) {
+        let known = before.and_then(|slot| self.setups.between(slot.family, piece.family));
+        let setup = known.unwrap_or(piece.operation.setup_minutes);
+        (setup, piece.operation.minutes(piece.quantity, setup))
+    }
+
+    /// What must stay free before `after` when a piece comes directly before it: the setup that it
+    /// then needs beyond what it has reserved.
+    fn more(&self, piece: &Piece<'_>, after: &Slot) -> i64 {
+        self.setups.between(piece.family, after.family).map_or(0, |setup| (setup - after.setup).max(0))
+    }
+
+    /// The earliest room over all machines.
+    fn first_room(&self, release: Minute, piece: &Piece<'_>) -> Option<Room> {
         let from = self.time.worked_before(release);
-        let starts = self.machines.iter().enumerate().map(|(machine, busy)| {
-            let mut start = from;
-            for slot in busy.iter().skip(busy.partition_point(|slot| slot.to <= from)) {
-                if slot.from - start >= minutes {
+        let rooms = self.machines.iter().enumerate().map(|(machine, busy)| {
+            let skipped = busy.partition_point(|slot| slot.to <= from);
+            let mut before = skipped.checked_sub(1).and_then(|last| busy.get(last));
+            let (mut start, (mut setup, mut length)) = (from, self.length(before, piece));
+            for slot in busy.iter().skip(skipped) {
+                if slot.from - start >= length.saturating_add(self.more(piece, slot)) {
                     break;
                 }
-                start = start.max(slot.to);
+                (start, before) = (start.max(slot.to), Some(slot));
+                (setup, length) = self.length(before, piece);
             }
-            (start, machine)
+            let to = start.saturating_add(length);
+            Room { machine, slot: Slot { from: start, to, family: piece.family, setup } }
         });
-        let (start, machine) = starts.min()?;
-        (start.checked_add(minutes)? <= self.time.total()).then_some((machine, start))
+        // The first to be done; with equal lengths the first to start.
+        let room = rooms.min_by_key(|room| (room.slot.to, room.slot.from, room.machine))?;
+        (room.slot.to <= self.time.total()).then_some(room)
     }
 
-    /// The latest room over all machines that ends by `due`: (machine, first working minute).
-    fn last_room(&self, release: Minute, due: Minute, minutes: i64) -> Option<(usize, i64)> {
+    /// The latest room over all machines that ends by `due`.
+    fn last_room(&self, release: Minute, due: Minute, piece: &Piece<'_>) -> Option<Room> {
         let (floor, until) = (self.time.worked_before(release), self.time.worked_before(due));
-        let starts = self.machines.iter().enumerate().map(|(machine, busy)| {
-            let mut end = until;
-            for slot in busy.iter().take(busy.partition_point(|slot| slot.from < until)).rev() {
-                if end - slot.to >= minutes {
+        let rooms = self.machines.iter().enumerate().map(|(machine, busy)| {
+            let kept = busy.partition_point(|slot| slot.from < until);
+            let limit = |after: Option<&Slot>| {
+                after.map_or(until, |slot| until.min(slot.from - self.more(piece, slot)))
+            };
+            let mut end = limit(busy.get(kept));
+            let mut rest = busy.iter().take(kept).rev().peekable();
+            let (mut setup, mut length) = self.length(rest.peek().copied(), piece);
+            while let Some(slot) = rest.next() {
+                if end - slot.to >= length {
                     break;
                 }
-                end = end.min(slot.from);
+                end = limit(Some(slot));
+                (setup, length) = self.length(rest.peek().copied(), piece);
             }
-            (end.saturating_sub(minutes), std::cmp::Reverse(machine))
+            let from = end.saturating_sub(length);
+            Room { machine, slot: Slot { from, to: end, family: piece.family, setup } }
         });
-        let (start, machine) = starts.max()?;
-        (start >= floor).then_some((machine.0, start))
+        let room = rooms.max_by_key(|room| (room.slot.from, std::cmp::Reverse(room.machine)))?;
+        (room.slot.from >= floor).then_some(room)
     }
 
-    fn book(&mut self, id: &Id, (machine, from): (usize, i64), minutes: i64) -> Booked {
-        let slot = Slot { from, to: from + minutes };
+    fn book(&mut self, operation: &Operation, Room { machine, slot }: Room) -> Booked {
         if let Some(busy) = self.machines.get_mut(machine) {
             let at = busy.partition_point(|other| *other < slot);
             busy.insert(at, slot);
@@ -191,7 +279,17 @@ impl Center {
         // Both are on the axis, because the room was found there.
         let start = self.time.begin_of(slot.from).unwrap_or(Minute::MAX);
         let end = self.time.end_of(slot.to).unwrap_or(Minute::MAX);
-        Booked { work_center: id.clone(), machine, start, end, minutes, slot }
+        let (minutes, setup, family) = (slot.to - slot.from, slot.setup, operation.family.clone());
+        Booked {
+            work_center: operation.work_center.clone(),
+            machine,
+            start,
+            end,
+            minutes,
+            setup,
+            family,
+            slot,
+        }
     }
 }
 

@@ -32,8 +32,15 @@ impl Commitments {
         });
         let bookings = plan.orders.iter().enumerate().flat_map(|(index, order)| {
             order.operations.iter().map(move |operation| {
-                let (work_center, machine) = (operation.work_center.clone(), operation.machine);
-                (index, Booking { work_center, machine, start: operation.start, end: operation.end })
+                let booking = Booking {
+                    work_center: operation.work_center.clone(),
+                    machine: operation.machine,
+                    start: operation.start,
+                    end: operation.end,
+                    family: operation.family.clone(),
+                    setup: operation.setup,
+                };
+                (index, booking)
             })
         });
         Self { receipts: receipts.collect(), reserved: reserved.collect(), bookings: bookings.collect() }

@@ -272,7 +272,7 @@ fn cheapest_sources(snapshot: &Snapshot, planner: &Planner<'_>) -> Choice {
         let parts: i128 = item.bill.iter().map(|part| part_cost(part, &costs)).fold(0, i128::saturating_add);
         let cost = |source: Source| {
             let (_, unit) = rates(item, source)?;
-            let material = if source == Source::Buy { 0 } else { parts };
+            let material = if source.takes_parts() { parts } else { 0 };
             Some((material.saturating_add(i128::from(unit) * COST_SCALE), source))
         };
         let cheapest = Source::ALL.into_iter().filter_map(cost).min();

@@ -23,11 +23,19 @@ pub enum Source {
     Buy,
     /// A subcontractor who works on our material.
     Outsource,
+    /// Another plant or warehouse of ours.
+    Transfer,
 }
 
 impl Source {
     /// All, in the order in which equals are preferred.
-    pub const ALL: [Self; 4] = [Self::Reserve, Self::Make, Self::Buy, Self::Outsource];
+    pub const ALL: [Self; 5] = [Self::Reserve, Self::Make, Self::Buy, Self::Outsource, Self::Transfer];
+
+    /// Whether an order from there takes the parts of the bill.
+    #[must_use]
+    pub fn takes_parts(self) -> bool {
+        matches!(self, Self::Make | Self::Outsource)
+    }
 }
 
 /// One delivery.
@@ -54,6 +62,8 @@ pub struct Demand {
     pub disruption_cost: i64,
     /// Rather no plan than a late one.
     pub on_time_only: bool,
+    /// The frozen fence doesn't hold for it.
+    pub rush: bool,
 }
 
 /// Why there is no plan.

@@ -8,7 +8,7 @@ use super::capacity::{Booked, Schedule};
 use super::cost::{Cost, Sums};
 use super::demand::{PLAN_LINES_MAX, PlanError, Source};
 use super::lot_rule;
-use super::plan::{Choice, Order, Plan, Planner, Promise, Requirement, User, rates};
+use super::plan::{Choice, Order, Plan, Planner, Promise, Requirement, User, frozen_until, rates, supply};
 use super::plant::{Id, Item, LotPolicy, Minute};
 
 /// A plan in the making.
@@ -156,14 +156,10 @@ impl<'p, 'a> Draft<'p, 'a> {
         pegs: Vec<(usize, i64)>,
     ) -> Result<(), PlanError> {
         let number = self.orders.len();
-        let earliest = self.planner.now + item.fence_minutes;
+        let earliest = frozen_until(self.planner.snapshot, self.planner.demand, id, self.planner.now);
         let mut operations = Vec::new();
         let (mut start, mut ready) = (need.max(earliest), need.max(earliest));
-        let supply = match source {
-            Source::Make => None,
-            Source::Buy => item.buy.as_ref(),
-            Source::Outsource | Source::Reserve => item.outsource.as_ref(),
-        };
+        let supply = supply(item, source);
         if let Some(supply) = supply {
             start = (need - supply.lead_minutes).max(earliest);
             ready = start + supply.lead_minutes;
@@ -183,7 +179,7 @@ impl<'p, 'a> Draft<'p, 'a> {
             }
         }
         let mut parts = Vec::new();
-        if source != Source::Buy {
+        if source.takes_parts() {
             for component in &item.bill {
                 let units = needed(component, quantity).ok_or_else(|| PlanError::TooLarge {
                     item: component.item.clone(),

@@ -200,11 +200,12 @@ fn name(source: Source) -> Text {
         Source::Make => text("make", "自制"),
         Source::Buy => text("buy", "外购"),
         Source::Outsource => text("outsource", "外协"),
+        Source::Transfer => text("transfer", "调拨"),
     }
 }
 
 /// Minutes as days, hours and minutes. Example: "2 d 3 h".
-fn span(minutes: Minute) -> Text {
+pub(super) fn span(minutes: Minute) -> Text {
     let minutes = minutes.max(0);
     let parts =
         [(minutes / DAY, "d", "天"), (minutes % DAY / 60, "h", "小时"), (minutes % 60, "min", "分钟")];

@@ -39,6 +39,9 @@ pub enum Failure {
         /// Order.
         order: u32,
     },
+    /// The plant has no such open order.
+    #[error("open order {0} is not known")]
+    ReceiptUnknown(String),
     /// The key names another request.
     #[error("idempotency key {0} was used for another request")]
     KeyReused(String),
@@ -86,6 +89,7 @@ impl From<Failure> for Status {
             Failure::ProductionUnknown(_) | Failure::OrderUnknown { .. } => {
                 (Code::NotFound, "PRODUCTION_UNKNOWN")
             }
+            Failure::ReceiptUnknown(_) => (Code::NotFound, "RECEIPT_UNKNOWN"),
             Failure::KeyReused(_) => (Code::InvalidArgument, "KEY_REUSED"),
             Failure::StateConflict { .. } => (Code::FailedPrecondition, "STATE_CONFLICT"),
             Failure::MaterialMissing { .. } => (Code::FailedPrecondition, "MATERIAL_MISSING"),
@@ -103,7 +107,8 @@ impl From<Failure> for Status {
     }
 }
 
-fn plan(error: &PlanError) -> (Code, &'static str) {
+/// Code and reason of a plan that can't be made.
+pub fn plan(error: &PlanError) -> (Code, &'static str) {
     match error {
         PlanError::Bill(BillError::Cycle { .. }) => (Code::InvalidArgument, "BILL_CYCLE"),
         PlanError::Bill(BillError::Unknown { .. }) => (Code::NotFound, "ITEM_UNKNOWN"),

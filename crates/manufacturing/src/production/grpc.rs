@@ -20,7 +20,9 @@ use super::failure::Failure;
 use super::plan::Plan;
 use super::plant::{Minute, Snapshot};
 use super::store::{New, Stored};
-use super::{answer, master_data, progress, store, wire};
+use super::{
+    answer, event_wire, master_data, open_store, progress, reschedule, review, store, triggers, wire,
+};
 
 /// Productions on a page when the request doesn't say.
 const PAGE_DEFAULT: u32 = 50;
@@ -245,6 +247,9 @@ async fn production(db: &mut SqliteConnection, stored: Stored) -> Result<pb::Pro
     let request = request.map_err(|_| Failure::Corrupt("request"))?;
     let response = pb::TriggerProductionResponse::decode(&*stored.response);
     let mut response = response.map_err(|_| Failure::Corrupt("answer"))?;
+    if let Some(plan) = &mut response.plan {
+        open_store::overlay(db, stored.number, plan).await?;
+    }
     let states = store::order_states(db, stored.number).await?;
     for order in response.plan.iter_mut().flat_map(|plan| &mut plan.planned_orders) {
         order.state = states.get(&order.number).copied().unwrap_or(order.state);
@@ -328,6 +333,64 @@ impl ProductionService for Production {
         store::revise(&mut tx, &request.plant).await?;
         tx.commit().await.map_err(Failure::from)?;
         Ok(Response::new(response))
+    }
+
+    async fn reschedule_impact(
+        &self,
+        request: Request<pb::RescheduleImpactRequest>,
+    ) -> Result<Response<pb::RescheduleImpactResponse>, Status> {
+        let request = validated(request)?;
+        Ok(Response::new(reschedule::look(&self.store, request, self.now()).await?))
+    }
+
+    async fn apply_event(
+        &self,
+        request: Request<pb::ApplyEventRequest>,
+    ) -> Result<Response<pb::ApplyEventResponse>, Status> {
+        let caller = request.extensions().get::<CallContext>();
+        let application = caller.map(|caller| caller.application.clone()).unwrap_or_default();
+        let request = validated(request)?;
+        Ok(Response::new(reschedule::apply(&self.store, &application, request, self.now()).await?))
+    }
+
+    async fn review_production(
+        &self,
+        request: Request<pb::ReviewProductionRequest>,
+    ) -> Result<Response<pb::ReviewProductionResponse>, Status> {
+        let request = validated(request)?;
+        let now = self.now();
+        let basis = {
+            let mut reader = self.store.pool().acquire().await.map_err(Failure::from)?;
+            let mut moment = reader.begin().await.map_err(Failure::from)?;
+            let found = find(&mut moment, &request.production_id).await?;
+            let plant = found.plant.clone();
+            let production = production(&mut moment, found).await?;
+            let basis = review::read(&mut moment, &plant, &production, now).await?;
+            moment.commit().await.map_err(Failure::from)?;
+            basis
+        };
+        let hysteresis = event_wire::hysteresis(request.hysteresis);
+        let work = tokio::task::spawn_blocking(move || review::review(&basis, hysteresis, now));
+        Ok(Response::new(work.await.map_err(|_| Failure::Planner)??))
+    }
+
+    async fn evaluate_triggers(
+        &self,
+        request: Request<pb::EvaluateTriggersRequest>,
+    ) -> Result<Response<pb::EvaluateTriggersResponse>, Status> {
+        let request = validated(request)?;
+        let now = self.now();
+        let (snapshot, rules) = {
+            let mut reader = self.store.pool().acquire().await.map_err(Failure::from)?;
+            let mut moment = reader.begin().await.map_err(Failure::from)?;
+            let read = triggers::evaluate_all(&mut moment, &request, now).await?;
+            moment.commit().await.map_err(Failure::from)?;
+            read
+        };
+        let work = move || triggers::findings(snapshot, &rules, request.include_quiet, now);
+        let findings = tokio::task::spawn_blocking(work).await.map_err(|_| Failure::Planner)?;
+        let as_of_time = Some(wire::timestamp(now));
+        Ok(Response::new(pb::EvaluateTriggersResponse { as_of_time, findings }))
     }
 
     async fn get_availability(

@@ -71,12 +71,17 @@ fn check(request: &pb::PutMasterDataRequest) -> Result<(), Failure> {
             let description = format!("must hold a multiple of {step} that is at least {}", lot.quantity_min);
             bad.push(Violation::new(format!("items[{at}].lot.quantity_max"), description));
         }
+        bad.extend(replenishment(at, item));
     }
     for (at, bill) in request.bills.iter().enumerate() {
         let parts = bill.components.iter().map(|component| component.item_id.as_str());
         unique(&format!("bills[{at}].components"), "item_id", parts, &mut bad);
     }
     for (at, center) in request.work_centers.iter().enumerate() {
+        let pairs: Vec<String> =
+            center.setup_times.iter().map(|s| format!("{} -> {}", s.from_family, s.to_family)).collect();
+        let list = format!("work_centers[{at}].setup_times");
+        unique(&list, "from_family", pairs.iter().map(String::as_str), &mut bad);
         if let Some(error) = zone.as_ref().ok().and_then(|zone| wire::work_center(center, zone).err()) {
             bad.push(Violation::new(format!("work_centers[{at}]"), error.to_string()));
         }
@@ -95,6 +100,23 @@ fn check(request: &pb::PutMasterDataRequest) -> Result<(), Failure> {
         }
     }
     if bad.is_empty() { Ok(()) } else { Err(Failure::Fields(bad)) }
+}
+
+/// A target must lie above its least.
+fn replenishment(at: usize, item: &pb::Item) -> Option<Violation> {
+    use pb::replenishment::Rule;
+    let field = |name: &str| format!("items[{at}].replenishment.{name}");
+    match item.replenishment.as_ref().and_then(|replenishment| replenishment.rule.as_ref()) {
+        Some(Rule::MinMax(rule)) if rule.maximum <= rule.minimum => {
+            let description = format!("must be more than the minimum {}, is {}", rule.minimum, rule.maximum);
+            Some(Violation::new(field("min_max.maximum"), description))
+        }
+        Some(Rule::DaysOfCover(rule)) if rule.days_target <= rule.days_min => {
+            let description = format!("must be more than {}, is {}", rule.days_min, rule.days_target);
+            Some(Violation::new(field("days_of_cover.days_target"), description))
+        }
+        _ => None,
+    }
 }
 
 fn unique<'a>(list: &str, field: &str, ids: impl Iterator<Item = &'a str>, bad: &mut Vec<Violation>) {

@@ -10,18 +10,26 @@ pub mod calendar;
 pub mod capacity;
 pub mod commit;
 pub mod cost;
+pub mod ctp;
 pub mod decide;
 pub mod demand;
 mod draft;
+pub mod event;
 pub mod explain;
+pub mod hysteresis;
 pub mod lot;
 mod lot_rule;
+pub mod open_plant;
 pub mod pegging;
 pub mod plan;
 pub mod plant;
+pub mod repair;
+pub mod trigger;
 
 #[cfg(feature = "grpc")]
 mod answer;
+#[cfg(feature = "grpc")]
+mod event_wire;
 #[cfg(feature = "grpc")]
 mod failure;
 #[cfg(feature = "grpc")]
@@ -29,9 +37,17 @@ pub mod grpc;
 #[cfg(feature = "grpc")]
 mod master_data;
 #[cfg(feature = "grpc")]
+mod open_store;
+#[cfg(feature = "grpc")]
 mod progress;
 #[cfg(feature = "grpc")]
+mod reschedule;
+#[cfg(feature = "grpc")]
+mod review;
+#[cfg(feature = "grpc")]
 mod store;
+#[cfg(feature = "grpc")]
+mod triggers;
 #[cfg(feature = "grpc")]
 mod wire;
 

@@ -55,26 +55,33 @@ pub struct Moved {
 pub type Pegs = BTreeMap<Use, Vec<Peg>>;
 
 /// Pegs an item's reservations, and `new` uses (number, units, moment) with them, to what is on hand
-/// and on order. The uses are served in the order of their moments.
+/// and on order. The uses are served in the order of their moments, reservations that are used before
+/// `frozen_until` first: these keep what covers them.
 #[must_use]
-pub fn peg(snapshot: &Snapshot, item: &Id, new: &[(usize, i64, Minute)], now: Minute) -> Pegs {
+pub fn peg(
+    snapshot: &Snapshot,
+    item: &Id,
+    new: &[(usize, i64, Minute)],
+    frozen_until: Minute,
+    now: Minute,
+) -> Pegs {
     let on_hand = snapshot.items.get(item).map_or(0, |item| item.on_hand);
     let mut supplies = vec![(now, Cover::Stock, on_hand)];
     let receipts = snapshot.receipts.iter().filter(|receipt| receipt.item == *item);
     supplies.extend(receipts.map(|r| (r.at.max(now), Cover::Receipt(r.id.clone()), r.quantity)));
     supplies.sort();
-    let mut uses: Vec<(Minute, Use, i64)> = snapshot
+    let mut uses: Vec<(bool, Minute, Use, i64)> = snapshot
         .reserved
         .iter()
         .filter(|reserved| reserved.item == *item)
-        .map(|r| (r.at.max(now), Use::Reserved(r.id.clone()), r.quantity))
+        .map(|r| (r.at >= frozen_until, r.at.max(now), Use::Reserved(r.id.clone()), r.quantity))
         .collect();
-    uses.extend(new.iter().map(|(number, units, at)| (*at, Use::Requirement(*number), *units)));
+    uses.extend(new.iter().map(|(number, units, at)| (true, *at, Use::Requirement(*number), *units)));
     uses.sort();
 
     let mut pegs = Pegs::new();
     let mut supplies = supplies.into_iter().filter(|supply| supply.2 > 0).peekable();
-    for (_, user, mut open) in uses {
+    for (_, _, user, mut open) in uses {
         while open > 0
             && let Some((at, cover, left)) = supplies.peek_mut()
         {
@@ -88,6 +95,26 @@ pub fn peg(snapshot: &Snapshot, item: &Id, new: &[(usize, i64, Minute)], now: Mi
         }
     }
     pegs
+}
+
+/// What covers the reservations that are used before `frozen_until`: moments and units by reservation.
+#[must_use]
+pub fn frozen_supplies(
+    snapshot: &Snapshot,
+    item: &Id,
+    frozen_until: Minute,
+    now: Minute,
+) -> BTreeMap<Id, Vec<(Minute, i64)>> {
+    if frozen_until <= now {
+        return BTreeMap::new();
+    }
+    let pegs = peg(snapshot, item, &[], frozen_until, now);
+    let own = snapshot.reserved.iter().filter(|r| r.item == *item && r.at < frozen_until);
+    own.filter_map(|reserved| {
+        let pegs = pegs.get(&Use::Reserved(reserved.id.clone()))?;
+        Some((reserved.id.clone(), pegs.iter().map(|peg| (peg.at, peg.quantity)).collect()))
+    })
+    .collect()
 }
 
 /// Reservations of others that are covered later in `after` than in `before`.

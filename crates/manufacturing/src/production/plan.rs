@@ -9,7 +9,7 @@ use super::cost::Cost;
 use super::demand::{Demand, PlanError, Source};
 use super::draft::Draft;
 use super::pegging::{self, Moved, Peg, Use};
-use super::plant::{Id, Item, Minute, Snapshot};
+use super::plant::{Id, Item, Minute, Snapshot, Supply};
 
 /// What a requirement is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct Requirement {
 pub struct Order {
     /// Item.
     pub item: Id,
-    /// Make, buy or outsource.
+    /// Make, buy, outsource or transfer.
     pub source: Source,
     /// Who supplies it, when somebody else does.
     pub supplier: Option<Id>,
@@ -143,8 +143,11 @@ impl<'a> Planner<'a> {
     /// When the bill can't be used.
     pub fn new(snapshot: &'a Snapshot, demand: &'a Demand, now: Minute) -> Result<Self, PlanError> {
         let levels = Levels::of(&demand.item, |id| snapshot.items.get(id).map(|item| item.bill.as_slice()))?;
-        let ledgers =
-            levels.order.iter().map(|(id, _)| (id.clone(), Ledger::of(snapshot, id, now))).collect();
+        let ledger = |id: &Id| {
+            let frozen = pegging::frozen_supplies(snapshot, id, frozen_until(snapshot, demand, id, now), now);
+            Ledger::with_frozen(snapshot, id, &frozen, now)
+        };
+        let ledgers = levels.order.iter().map(|(id, _)| (id.clone(), ledger(id))).collect();
         Ok(Self { snapshot, demand, now, levels, schedule: Schedule::of(snapshot, now), ledgers })
     }
 
@@ -187,8 +190,9 @@ impl<'a> Planner<'a> {
         }
         let mut moved = Vec::new();
         for (id, uses) in uses {
-            let before = pegging::peg(self.snapshot, &id, &[], self.now);
-            let mut after = pegging::peg(self.snapshot, &id, &uses, self.now);
+            let frozen_until = frozen_until(self.snapshot, self.demand, &id, self.now);
+            let before = pegging::peg(self.snapshot, &id, &[], frozen_until, self.now);
+            let mut after = pegging::peg(self.snapshot, &id, &uses, frozen_until, self.now);
             moved.extend(pegging::moved(self.snapshot, &id, &before, &after));
             for (index, _, _) in uses {
                 if let Some(requirement) = requirements.get_mut(index) {
@@ -205,13 +209,32 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// Before this minute the item's orders and reservations are frozen for the demand.
+#[must_use]
+pub fn frozen_until(snapshot: &Snapshot, demand: &Demand, item: &Id, now: Minute) -> Minute {
+    let fence = snapshot.items.get(item).map_or(0, |item| item.fence_minutes);
+    if demand.rush { now } else { now + fence }
+}
+
+/// Who else than ourselves supplies an item from a source.
+#[must_use]
+pub fn supply(item: &Item, source: Source) -> Option<&Supply> {
+    match source {
+        Source::Reserve | Source::Make => None,
+        Source::Buy => item.buy.as_ref(),
+        Source::Outsource => item.outsource.as_ref(),
+        Source::Transfer => item.transfer.as_ref(),
+    }
+}
+
 /// Cost of an order and of a unit from a source; `None` when the item doesn't come from there.
 #[must_use]
 pub fn rates(item: &Item, source: Source) -> Option<(i64, i64)> {
     match source {
         Source::Reserve => None,
         Source::Make => item.make.as_ref().map(|make| (make.setup_cost, make.unit_cost)),
-        Source::Buy => item.buy.as_ref().map(|supply| (supply.order_cost, supply.unit_price)),
-        Source::Outsource => item.outsource.as_ref().map(|supply| (supply.order_cost, supply.unit_price)),
+        Source::Buy | Source::Outsource | Source::Transfer => {
+            supply(item, source).map(|supply| (supply.order_cost, supply.unit_price))
+        }
     }
 }

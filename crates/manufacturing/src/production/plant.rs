@@ -56,15 +56,17 @@ pub struct Operation {
     pub run_seconds: i64,
     /// Units that `run_seconds` is said for, at least 1.
     pub run_quantity: i64,
+    /// Setup family: what the work centre's matrix says of it goes before `setup_minutes`.
+    pub family: Option<Id>,
 }
 
 impl Operation {
-    /// Working minutes of a lot, setup included, at least 1.
+    /// Working minutes of a lot with a setup of so many, at least 1.
     #[must_use]
-    pub fn minutes(&self, quantity: i64) -> i64 {
+    pub fn minutes(&self, quantity: i64, setup: i64) -> i64 {
         let per = i128::from(self.run_quantity.max(1)) * 60;
         let run = (i128::from(quantity) * i128::from(self.run_seconds) + per - 1) / per;
-        i64::try_from(run).unwrap_or(i64::MAX).saturating_add(self.setup_minutes).max(1)
+        i64::try_from(run).unwrap_or(i64::MAX).saturating_add(setup).max(1)
     }
 }
 
@@ -114,7 +116,8 @@ pub struct Item {
     pub holding_micros_per_day: i64,
     /// Stock that is never promised.
     pub safety_stock: i64,
-    /// Minutes from now within which no new order starts.
+    /// The frozen fence: minutes from now within which no new order starts and no reservation changes
+    /// its supply, unless the demand is a rush.
     pub fence_minutes: Minute,
     /// Lot sizing.
     pub lot: LotRule,
@@ -124,6 +127,8 @@ pub struct Item {
     pub buy: Option<Supply>,
     /// Subcontracting with our material, when there is one.
     pub outsource: Option<Supply>,
+    /// Another plant or warehouse that sends it, when there is one.
+    pub transfer: Option<Supply>,
     /// What it is made of.
     pub bill: Vec<Component>,
     /// Units on hand.
@@ -137,6 +142,8 @@ pub struct WorkCenter {
     pub machines: usize,
     /// When they work.
     pub calendar: Calendar,
+    /// Setup minutes from one family to another; a pair that isn't there takes the operation's own.
+    pub setups: BTreeMap<(Id, Id), i64>,
 }
 
 /// An open order that will bring goods.
@@ -176,6 +183,10 @@ pub struct Booking {
     pub start: Minute,
     /// Up to this minute.
     pub end: Minute,
+    /// Setup family of what is made.
+    pub family: Option<Id>,
+    /// Working minutes of setup at its start.
+    pub setup: i64,
 }
 
 /// All that a decision rests on, as it was at one moment.

@@ -21,9 +21,12 @@ const OWNER: &str = "manufacturing_production";
 
 /// Most open orders, most reservations and most bookings a decision reads; more means that progress
 /// isn't reported.
-const ROWS_MAX: i64 = 100_000;
+pub const ROWS_MAX: i64 = 100_000;
+/// Most items of a plant that an event or the triggers look at.
+const PLANT_ITEMS_MAX: usize = 20_000;
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE manufacturing_plants (
         plant TEXT PRIMARY KEY, currency TEXT NOT NULL, time_zone TEXT NOT NULL,
         -- Rises with everything that a decision may rest on.
@@ -67,19 +70,42 @@ const MIGRATIONS: &[&str] = &["
     CREATE TABLE manufacturing_orders (
         production INTEGER NOT NULL, number INTEGER NOT NULL, item_id TEXT NOT NULL,
         quantity INTEGER NOT NULL, state INTEGER NOT NULL, PRIMARY KEY (production, number));
-"];
+",
+    "
+    -- Setup families; bookings from before have none.
+    ALTER TABLE manufacturing_bookings ADD COLUMN family TEXT NOT NULL DEFAULT '';
+    ALTER TABLE manufacturing_bookings ADD COLUMN setup INTEGER NOT NULL DEFAULT 0;
+",
+    "
+    -- Where events moved orders and promises; what isn't here is as it was planned.
+    CREATE TABLE manufacturing_order_times (
+        production INTEGER NOT NULL, number INTEGER NOT NULL, start_minute INTEGER NOT NULL,
+        ready_minute INTEGER NOT NULL, PRIMARY KEY (production, number));
+    CREATE TABLE manufacturing_promises (
+        production INTEGER NOT NULL, delivery INTEGER NOT NULL, promise_minute INTEGER NOT NULL,
+        PRIMARY KEY (production, delivery));
+    -- The unique key is what makes an event happen once.
+    CREATE TABLE manufacturing_events (
+        number INTEGER PRIMARY KEY, plant TEXT NOT NULL, application TEXT NOT NULL,
+        idempotency_key TEXT NOT NULL, request BLOB NOT NULL, response BLOB NOT NULL,
+        UNIQUE (application, idempotency_key));
+",
+];
 
 /// Makes the tables.
 pub async fn migrate(store: &Store) -> Result<(), StoreError> {
     store.migrate(OWNER, MIGRATIONS).await
 }
 
-/// A query on the items of a bill: plant is `$1`, the wanted item `$2`, `closure` names them. The
+/// A query on the items of a bill: plant is `$1`, the wanted item `$2` (all when it is empty), `closure`
+/// names them. The
 /// limit is one more than a bill may have, so that one too large is seen as such.
 macro_rules! of_bill {
     ($query:literal) => {
         concat!(
-            "WITH RECURSIVE closure(item_id) AS (SELECT $2 UNION SELECT c.item_id
+            "WITH RECURSIVE closure(item_id) AS (
+                SELECT item_id FROM manufacturing_items WHERE plant = $1 AND ($2 = '' OR item_id = $2)
+                UNION SELECT c.item_id
                 FROM closure p JOIN manufacturing_components c ON c.plant = $1 AND c.parent = p.item_id
                 LIMIT $3) ",
             $query
@@ -147,7 +173,7 @@ pub async fn revise(db: &mut SqliteConnection, plant: &str) -> Result<(), Failur
     Ok(())
 }
 
-/// All that a decision on `item` rests on.
+/// All that a decision on `item` rests on; on any item, when it is empty.
 pub async fn snapshot(
     db: &mut SqliteConnection,
     plant_id: &str,
@@ -155,7 +181,8 @@ pub async fn snapshot(
     now: Minute,
 ) -> Result<Snapshot, Failure> {
     let (currency, zone) = plant(db, plant_id).await?;
-    let limit = i64::try_from(ITEMS_MAX).unwrap_or(i64::MAX).saturating_add(1);
+    let most = if item.is_empty() { PLANT_ITEMS_MAX } else { ITEMS_MAX };
+    let limit = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
     let mut snapshot = Snapshot {
         currency,
         items: BTreeMap::new(),
@@ -218,11 +245,15 @@ pub async fn snapshot(
             at: row.try_get("at_minute")?,
         });
     }
+    if item.is_empty() && snapshot.items.len() > PLANT_ITEMS_MAX {
+        return Err(Failure::Plan(PlanError::TooLarge { item: plant_id.into(), what: "number of items" }));
+    }
     work_centers(db, plant_id, &zone, now, &mut snapshot).await?;
     Ok(snapshot)
 }
 
-fn limited(rows: &[sqlx::sqlite::SqliteRow], item: &str, what: &'static str) -> Result<(), Failure> {
+/// Refuses more rows than a decision reads.
+pub fn limited(rows: &[sqlx::sqlite::SqliteRow], item: &str, what: &'static str) -> Result<(), Failure> {
     if i64::try_from(rows.len()).is_ok_and(|rows| rows <= ROWS_MAX) {
         return Ok(());
     }
@@ -255,7 +286,7 @@ async fn work_centers(
         let center = wire::work_center(&body, zone).map_err(|_| Failure::Corrupt("calendar"))?;
         snapshot.work_centers.insert(id.clone(), center);
         let rows = sqlx::query(
-            "SELECT machine, start_minute, end_minute FROM manufacturing_bookings
+            "SELECT machine, start_minute, end_minute, family, setup FROM manufacturing_bookings
              WHERE plant = $1 AND work_center_id = $2 AND end_minute > $3 LIMIT $4",
         );
         let rows = rows.bind(plant).bind(&*id).bind(now).bind(ROWS_MAX + 1).fetch_all(&mut *db).await?;
@@ -266,6 +297,8 @@ async fn work_centers(
                 machine: usize::try_from(row.try_get::<i64, _>("machine")?).unwrap_or_default(),
                 start: row.try_get("start_minute")?,
                 end: row.try_get("end_minute")?,
+                family: wire::family(row.try_get("family")?),
+                setup: row.try_get("setup")?,
             });
         }
     }
@@ -378,20 +411,34 @@ pub async fn insert(db: &mut SqliteConnection, new: &New<'_>) -> Result<(), Fail
         .await?;
     }
     for (order, booking) in &new.commitments.bookings {
-        sqlx::query(
-            "INSERT INTO manufacturing_bookings (plant, work_center_id, machine, start_minute, end_minute,
-                production, order_number) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(&demand.plant)
-        .bind(&*booking.work_center)
-        .bind(i64::try_from(booking.machine).unwrap_or_default())
-        .bind(booking.start)
-        .bind(booking.end)
-        .bind(new.number)
-        .bind(i64::try_from(*order).unwrap_or_default() + 1)
-        .execute(&mut *db)
-        .await?;
+        let order = u32::try_from(*order).unwrap_or(u32::MAX).saturating_add(1);
+        put_booking(db, &demand.plant, booking, (new.number, order)).await?;
     }
+    Ok(())
+}
+
+/// Writes a booking; production 0 is nobody's.
+pub async fn put_booking(
+    db: &mut SqliteConnection,
+    plant: &str,
+    booking: &Booking,
+    (production, order): (i64, u32),
+) -> Result<(), Failure> {
+    sqlx::query(
+        "INSERT INTO manufacturing_bookings (plant, work_center_id, machine, start_minute, end_minute,
+            production, order_number, family, setup) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(plant)
+    .bind(&*booking.work_center)
+    .bind(i64::try_from(booking.machine).unwrap_or_default())
+    .bind(booking.start)
+    .bind(booking.end)
+    .bind(production)
+    .bind(order)
+    .bind(booking.family.as_deref().unwrap_or_default())
+    .bind(booking.setup)
+    .execute(db)
+    .await?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use super::calendar::{Calendar, CalendarError, Hours};
 use super::demand::{DUE_AHEAD_MAX, Delivery, Demand, Source};
 use super::failure::Failure;
 use super::plant::{
-    DAY, Item, LotPolicy, LotRule, Making, Minute, Operation, QUANTITY_MAX, Supply, WorkCenter,
+    DAY, Id, Item, LotPolicy, LotRule, Making, Minute, Operation, QUANTITY_MAX, Supply, WorkCenter,
 };
 
 /// Seconds of a minute.
@@ -95,6 +95,7 @@ pub fn demand(demand: Option<&pb::ProductionDemand>, now: Minute) -> Result<Dema
         lateness_cost_per_day: demand.lateness_cost_minor_per_day,
         disruption_cost: demand.disruption_cost_minor,
         on_time_only: demand.on_time_only,
+        rush: demand.rush,
     })
 }
 
@@ -105,6 +106,7 @@ fn source(source: pb::Source) -> Option<Source> {
         pb::Source::Make => Some(Source::Make),
         pb::Source::Buy => Some(Source::Buy),
         pb::Source::Outsource => Some(Source::Outsource),
+        pb::Source::Transfer => Some(Source::Transfer),
     }
 }
 
@@ -130,6 +132,7 @@ pub fn item(item: &pb::Item, on_hand: i64) -> Item {
         make: item.make.as_ref().map(making),
         buy: item.buy.as_ref().map(supply),
         outsource: item.outsource.as_ref().map(supply),
+        transfer: item.transfer.as_ref().map(supply),
         bill: Vec::new(),
         on_hand,
     }
@@ -141,9 +144,15 @@ fn making(making: &pb::Making) -> Making {
         setup_minutes: operation.setup_minutes.into(),
         run_seconds: operation.run_seconds.into(),
         run_quantity: i64::from(operation.run_quantity).max(1),
+        family: family(&making.setup_family),
     });
     let operations = operations.collect();
     Making { operations, setup_cost: making.setup_cost_minor, unit_cost: making.unit_cost_minor }
+}
+
+/// A setup family; none when it isn't named.
+pub fn family(name: &str) -> Option<Id> {
+    (!name.is_empty()).then(|| name.into())
 }
 
 fn supply(supply: &pb::Supply) -> Supply {
@@ -172,7 +181,11 @@ pub fn work_center(center: &pb::WorkCenter, zone: &TimeZone) -> Result<WorkCente
         }
     }
     let machines = usize::try_from(center.machines).unwrap_or(1).max(1);
-    Ok(WorkCenter { machines, calendar: Calendar::new(zone.clone(), &shifts, exceptions)? })
+    let setups = center.setup_times.iter().map(|setup| {
+        ((setup.from_family.as_str().into(), setup.to_family.as_str().into()), i64::from(setup.minutes))
+    });
+    let setups = setups.collect();
+    Ok(WorkCenter { machines, calendar: Calendar::new(zone.clone(), &shifts, exceptions)?, setups })
 }
 
 fn span(hours: &pb::Hours) -> Result<Hours, CalendarError> {

@@ -71,17 +71,30 @@ fn shifts_of_a_day_may_touch_but_not_overlap() {
 
 fn schedule(machines: usize, calendar: Calendar, bookings: Vec<Booking>) -> Schedule {
     let mut plant = plant();
-    plant.work_centers.insert("w".into(), WorkCenter { machines, calendar });
+    plant.work_centers.insert("w".into(), WorkCenter { machines, calendar, setups: [].into() });
     plant.bookings = bookings;
     Schedule::of(&plant, MONDAY)
 }
 
 fn operation(minutes: i64) -> [Operation; 1] {
-    [Operation { work_center: "w".into(), setup_minutes: minutes, run_seconds: 0, run_quantity: 1 }]
+    [Operation {
+        work_center: "w".into(),
+        setup_minutes: minutes,
+        run_seconds: 0,
+        run_quantity: 1,
+        family: None,
+    }]
 }
 
 fn booking(machine: usize, start: Minute, end: Minute) -> Booking {
-    Booking { work_center: "w".into(), machine, start: MONDAY + start, end: MONDAY + end }
+    Booking {
+        work_center: "w".into(),
+        machine,
+        start: MONDAY + start,
+        end: MONDAY + end,
+        family: None,
+        setup: 0,
+    }
 }
 
 #[test]

@@ -61,6 +61,8 @@ fn a_full_line_makes_the_subcontractor_the_only_one_in_time() {
         machine: 0,
         start: MONDAY,
         end: MONDAY + 30 * DAY,
+        family: None,
+        setup: 0,
     };
     plant.bookings.push(busy);
     let decision = on(&plant, &ten(Some(6)));

@@ -21,7 +21,7 @@ use crate::production::grpc::Production;
 use crate::production::tests::plants::MONDAY;
 
 /// The line works from Monday to Friday, 8 to 16; a bike takes half an hour and two wheels.
-fn master_data() -> pb::PutMasterDataRequest {
+pub fn master_data() -> pb::PutMasterDataRequest {
     let hours = Some(pb::Hours { from_minute: 480, to_minute: 960 });
     let operation = pb::Operation {
         work_center_id: "line".into(),
@@ -29,7 +29,12 @@ fn master_data() -> pb::PutMasterDataRequest {
         run_seconds: 1_800,
         ..Default::default()
     };
-    let making = pb::Making { operations: vec![operation], setup_cost_minor: 5_000, unit_cost_minor: 900 };
+    let making = pb::Making {
+        operations: vec![operation],
+        setup_cost_minor: 5_000,
+        unit_cost_minor: 900,
+        ..Default::default()
+    };
     let bike = pb::Item {
         item_id: "bike".into(),
         unit_cost_minor: 10_000,
@@ -56,6 +61,7 @@ fn master_data() -> pb::PutMasterDataRequest {
             machines: 1,
             shifts: (1..=5).map(|weekday| pb::Shift { weekday, hours }).collect(),
             exceptions: vec![],
+            setup_times: vec![],
         }],
         stocks: vec![pb::Stock { item_id: "wheel".into(), on_hand: 6, receipts: vec![] }],
     }
@@ -83,11 +89,11 @@ async fn with_master_data(store: Store) -> Production {
     service
 }
 
-async fn memory() -> Production {
+pub async fn memory() -> Production {
     with_master_data(Store::in_memory().await.unwrap()).await
 }
 
-async fn triggered(service: &Production, key: &str, quantity: i64) -> pb::TriggerProductionResponse {
+pub async fn triggered(service: &Production, key: &str, quantity: i64) -> pb::TriggerProductionResponse {
     service.trigger_production(Request::new(trigger(key, quantity))).await.unwrap().into_inner()
 }
 
@@ -97,13 +103,13 @@ async fn productions(service: &Production) -> Vec<pb::ProductionSummary> {
     service.list_productions(Request::new(request)).await.unwrap().into_inner().productions
 }
 
-async fn available(service: &Production, item: &str) -> pb::GetAvailabilityResponse {
+pub async fn available(service: &Production, item: &str) -> pb::GetAvailabilityResponse {
     let request = pb::GetAvailabilityRequest { plant: "suzhou".into(), item_id: item.into() };
     service.get_availability(Request::new(request)).await.unwrap().into_inner()
 }
 
 /// Reason of the `ErrorInfo`, or the fields of the `BadRequest`.
-fn reason(status: &Status) -> String {
+pub fn reason(status: &Status) -> String {
     let details = rpc::Status::decode(status.details()).unwrap().details;
     let detail = details.last().unwrap();
     if detail.type_url.ends_with("BadRequest") {
@@ -129,7 +135,7 @@ async fn a_trigger_reserves_opens_orders_books_the_line_and_says_when() {
     assert_eq!((wheels.item_id.as_str(), wheels.quantity), ("wheel", 10));
     assert_eq!(wheels.pegs[0].supply, Some(pb::peg::Supply::Stock(true)));
     assert_eq!(wheels.pegs[1].supply, Some(pb::peg::Supply::PlannedOrder(2)));
-    assert_eq!(plan.alternatives.len(), 4);
+    assert_eq!(plan.alternatives.len(), 5);
     let cost = plan.alternatives[1].cost.clone().unwrap();
     // Six wheels at standard cost, four bought, five bikes worked, one setup.
     assert_eq!((cost.material_minor, cost.units_minor, cost.setup_minor), (4_200, 4 * 700 + 5 * 900, 5_000));

@@ -4,8 +4,14 @@
 mod bill;
 mod calendar;
 mod decide;
+mod event;
+#[cfg(feature = "grpc")]
+mod events_grpc;
+mod fence;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod lot;
 mod net;
 mod plants;
+mod setups;
+mod trigger;

@@ -29,8 +29,13 @@ pub fn supply(days: i64, order_cost: i64, unit_price: i64) -> Option<Supply> {
 
 /// Made on a work centre, so many seconds a unit.
 pub fn make(work_center: &str, run_seconds: i64, setup_cost: i64, unit_cost: i64) -> Option<Making> {
-    let operation =
-        Operation { work_center: work_center.into(), setup_minutes: 0, run_seconds, run_quantity: 1 };
+    let operation = Operation {
+        work_center: work_center.into(),
+        setup_minutes: 0,
+        run_seconds,
+        run_quantity: 1,
+        family: None,
+    };
     Some(Making { operations: vec![operation], setup_cost, unit_cost })
 }
 
@@ -39,7 +44,7 @@ pub fn part(item: &str, quantity: i64) -> Component {
 }
 
 pub fn center(machines: usize) -> WorkCenter {
-    WorkCenter { machines, calendar: Calendar::always() }
+    WorkCenter { machines, calendar: Calendar::always(), setups: [].into() }
 }
 
 pub fn receipt(id: &str, item: &str, quantity: i64, at: Minute) -> Receipt {
@@ -61,6 +66,7 @@ pub fn demand(item: &str, deliveries: &[(i64, Option<Minute>)]) -> Demand {
         lateness_cost_per_day: None,
         disruption_cost: 0,
         on_time_only: false,
+        rush: false,
     }
 }
 
