@@ -9,7 +9,7 @@ use super::verify::At;
 /// job that costs most by its lateness.
 pub(super) fn path(shop: &Shop, order: &[u32]) -> Vec<At> {
     let state = State::new(shop, order);
-    let mut path = walk(shop, &state, shop.costliest(&state.ends));
+    let mut path = walk(shop, &state, shop.costliest(&state.ends), || true);
     path.reverse();
     path.into_iter().filter_map(|x| shop.at(x)).map(|(job, operation)| At { job, operation }).collect()
 }

@@ -175,8 +175,8 @@ pub(super) fn estimate(shop: &Shop, state: &State, change: Move, heads: &mut Vec
     longest
 }
 
-/// The operations of one critical path to `end`, last to first.
-pub(super) fn walk(shop: &Shop, state: &State, end: u32) -> Vec<u32> {
+/// The operations of one critical path to `end`, last to first; where two meet, `by_job` chooses.
+pub(super) fn walk(shop: &Shop, state: &State, end: u32, mut by_job: impl FnMut() -> bool) -> Vec<u32> {
     let mut path = Vec::new();
     let mut x = end;
     while x != shop.none {
@@ -184,12 +184,14 @@ pub(super) fn walk(shop: &Shop, state: &State, end: u32) -> Vec<u32> {
         let node = &state.nodes[x as usize];
         let start = state.ends[x as usize] - node.duration;
         let (job, machine) = (node.job_before, node.before);
-        x = if job != shop.none && state.ends[job as usize] == start {
-            job
-        } else if machine != shop.none && state.ends[machine as usize] + shop.setup(machine, x) == start {
-            machine
-        } else {
-            shop.none
+        let job_holds = job != shop.none && state.ends[job as usize] == start;
+        let machine_holds =
+            machine != shop.none && state.ends[machine as usize] + shop.setup(machine, x) == start;
+        x = match (job_holds, machine_holds) {
+            (true, true) if by_job() => job,
+            (_, true) => machine,
+            (true, false) => job,
+            (false, false) => shop.none,
         };
     }
     path

@@ -32,7 +32,7 @@ pub enum Objective {
 pub struct Operation {
     /// The machine, an index.
     pub machine: usize,
-    /// How long, in any one unit of time; at least 1.
+    /// How long, in any one unit of time; at least 1 on a machine with setups.
     pub duration: i64,
     /// Family for setups, an index into the machine's matrix.
     pub family: usize,
@@ -154,11 +154,13 @@ impl Problem {
                 let text = format!("must be below {}, not {}", self.machines, operation.machine);
                 return Err(wrong(format!("{field}.machine"), text));
             }
-            if !(1..=HORIZON_MAX).contains(&operation.duration) {
-                let text = format!("must be 1 to {HORIZON_MAX}, not {}", operation.duration);
+            let rows = self.setups.get(operation.machine).map_or(0, Vec::len);
+            // Start times alone do not say in which order operations without a duration are set up.
+            let least = i64::from(rows > 0);
+            if !(least..=HORIZON_MAX).contains(&operation.duration) {
+                let text = format!("must be {least} to {HORIZON_MAX}, not {}", operation.duration);
                 return Err(wrong(format!("{field}.duration"), text));
             }
-            let rows = self.setups.get(operation.machine).map_or(0, Vec::len);
             if rows > 0 && operation.family >= rows {
                 let text = format!(
                     "must be below {rows}, the families of machine {}, not {}",

@@ -112,6 +112,10 @@ impl Term {
         Self { least: least as u64, spread: most - least + 1 }
     }
 
+    pub fn times(self, n: u64) -> Self {
+        Self { least: self.least * n, spread: self.spread.saturating_mul(usize::try_from(n).unwrap_or(1)) }
+    }
+
     pub fn most(self) -> u64 {
         self.least + self.spread as u64
     }

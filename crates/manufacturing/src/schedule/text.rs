@@ -75,7 +75,7 @@ pub fn read(text: &str, name: &str) -> Result<Problem, TextError> {
         for pair in words.chunks(2) {
             let [machine, duration] = pair else { continue };
             let machine = number(machine, "a machine", 0..=machines_most - 1)?;
-            let duration = number(duration, "a duration", 1..=super::problem::HORIZON_MAX)?;
+            let duration = number(duration, "a duration", 0..=super::problem::HORIZON_MAX)?;
             let machine = usize::try_from(machine).unwrap_or_default();
             job.operations.push(Operation { machine, duration, family: 0 });
         }

@@ -147,7 +147,7 @@ async fn bad_problems_name_their_fields() {
     type Spoil = fn(&mut pb::ShopProblem);
     let cases: [(&str, Spoil); 5] = [
         ("problem.jobs[1].operations[2].machine", |p| p.jobs[1].operations[2].machine = 7),
-        ("problem.jobs[0].operations[0].duration", |p| p.jobs[0].operations[0].duration = 0),
+        ("problem.jobs[0].operations[0].duration", |p| p.jobs[0].operations[0].duration = -1),
         ("problem.setups", |p| p.setups = vec![pb::MachineSetups::default(); 3]),
         ("problem.jobs", |p| p.objective = pb::ScheduleObjective::WeightedTardiness.into()),
         ("problem.machines", |p| p.machines = 0),
