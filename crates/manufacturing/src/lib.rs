@@ -7,6 +7,7 @@
 
 pub mod lot_sizing;
 pub mod production;
+pub mod schedule;
 
 /// Starts the domain: migrates its tables and returns its services.
 ///
@@ -16,5 +17,6 @@ pub mod production;
 pub async fn services(
     cx: &oaas_capability::Context,
 ) -> Result<Vec<oaas_capability::Registration>, oaas_store::StoreError> {
-    Ok(vec![production::grpc::service(cx).await?, lot_sizing::grpc::service()])
+    let lot_sizing = lot_sizing::grpc::service();
+    Ok(vec![production::grpc::service(cx).await?, lot_sizing, schedule::grpc::service(cx)])
 }

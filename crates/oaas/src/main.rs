@@ -64,6 +64,8 @@ enum Command {
     Backtest(cli::backtest::BacktestArgs),
     /// Check, try and put rebate plans; settle periods and explain each fen
     Rebate(cli::rebate::RebateArgs),
+    /// Solve job shops, and draw schedules as Gantt charts
+    Schedule(cli::schedule::ScheduleArgs),
     /// Add a capability to the code
     Capability(cli::scaffold::ScaffoldArgs),
     /// The settings in force
@@ -128,6 +130,10 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Rebate(rebate) => cli::rebate::run(rebate, output).await,
+        Command::Schedule(schedule) => {
+            cli::schedule::run(schedule, output).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Capability(scaffold) => cli::scaffold::run(scaffold, output),
         Command::Config { dump } => {
             if !dump {

@@ -10,6 +10,7 @@ pub mod health;
 pub mod import;
 pub mod rebate;
 pub mod scaffold;
+pub mod schedule;
 pub mod serve;
 
 use std::time::Duration;
