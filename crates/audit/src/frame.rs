@@ -4,8 +4,6 @@
 
 use prost::encoding::{WireType, decode_key, decode_varint, int64, string, uint64};
 
-use crate::record::audit_record::Event;
-
 /// Bytes in front of a record: its length and its CRC32C.
 pub const FRAME_HEAD_BYTES: usize = 8;
 
@@ -22,9 +20,9 @@ pub(crate) struct Stamp<'a> {
     pub durable_sequence: u64,
 }
 
-/// Appends an entry to `out`, its fields in the order of their numbers as prost writes them. Returns the
-/// record's length, without the head.
-pub(crate) fn encode(out: &mut Vec<u8>, stamp: Stamp<'_>, event: &Event) -> usize {
+/// Appends an entry to `out`, its fields in the order of their numbers as prost writes them; `event` is the
+/// event's field. Returns the record's length, without the head.
+pub(crate) fn encode(out: &mut Vec<u8>, stamp: Stamp<'_>, event: &[u8]) -> usize {
     let start = out.len();
     out.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
     uint64::encode(1, &stamp.sequence, out);
@@ -37,7 +35,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, stamp: Stamp<'_>, event: &Event) -> usiz
     if stamp.durable_sequence != 0 {
         uint64::encode(4, &stamp.durable_sequence, out);
     }
-    event.encode(out);
+    out.extend_from_slice(event);
     let body = start + FRAME_HEAD_BYTES;
     let length = out.len() - body;
     let crc = crc32c::crc32c(out.get(body..).unwrap_or_default());
@@ -121,13 +119,15 @@ mod tests {
     use prost::Message;
 
     use super::*;
+    use crate::record::audit_record::Event;
     use crate::record::{Administration, AuditRecord};
 
     fn entry() -> Vec<u8> {
         let event = Event::Administration(Administration { actor: "oaas".into(), ..Default::default() });
-        let mut out = Vec::new();
+        let (mut bytes, mut out) = (Vec::new(), Vec::new());
+        event.encode(&mut bytes);
         let stamp = Stamp { sequence: 7, instance: &"i-1".to_owned(), time_unix_ns: 5, durable_sequence: 6 };
-        encode(&mut out, stamp, &event);
+        encode(&mut out, stamp, &bytes);
         out
     }
 

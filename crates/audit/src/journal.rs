@@ -13,6 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
 use crate::JournalError;
+use crate::appendable::{Appendable, Effect, Encoded, encoded};
 use crate::disk::{Disk, SystemDisk};
 use crate::pass::{Progress, Rounds};
 use crate::record::Refusal;
@@ -140,30 +141,33 @@ impl Journal {
     ///
     /// # Errors
     /// When it is not in the file: the disk fails, is far behind, or the record is too large.
-    pub fn append(&self, event: Event) -> Result<u64, JournalError> {
-        self.shared.append(&event)
+    pub fn append(&self, event: impl Appendable) -> Result<u64, JournalError> {
+        encoded(&event, |event| self.shared.append(event))
     }
 
-    /// Appends a record, the `strict` way: resolves when it and all before it are on the disk. One sync
-    /// serves all that wait for it.
+    /// Appends a record, the `strict` way: it is in the file on return, and the future resolves when it and
+    /// all before it are on the disk. One sync serves all that wait for it. The future holds nothing of
+    /// the event; it can be polled within a tokio runtime or any other.
     ///
     /// # Errors
-    /// As [`Journal::append`], and when the disk can't sync. While the disk fails an intent is refused at
-    /// once, so that the room that is left is kept for outcomes.
-    pub async fn append_durable(&self, event: Event) -> Result<u64, JournalError> {
-        let appended = self.shared.append_and_ask(&event)?;
-        self.shared.clone().durable(appended, event).await
-    }
-
-    /// The same for who can't borrow the journal while it waits (a response body): the record is in the
-    /// file on return, the future resolves when it is on the disk. To be polled within a tokio runtime or
-    /// any other.
-    #[must_use]
-    pub fn durably(&self, event: Event) -> DurableAppend {
-        match self.shared.append_and_ask(&event) {
-            Ok(sequence) => Box::pin(self.shared.clone().durable(sequence, event)),
+    /// The future's: as [`Journal::append`], and when the disk can't sync. While the disk fails an intent
+    /// is refused at once, so that the room that is left is kept for outcomes.
+    #[must_use = "an error shows only when the future is polled"]
+    pub fn durably(&self, event: impl Appendable) -> DurableAppend {
+        let effect = event.effect();
+        match encoded(&event, |event| self.shared.append_and_ask(event)) {
+            Ok(sequence) => Box::pin(self.shared.clone().durable(sequence, effect)),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
+    }
+
+    /// [`Journal::durably`], as one says it where one waits at once.
+    ///
+    /// # Errors
+    /// As there.
+    #[must_use = "an error shows only when the future is polled"]
+    pub fn append_durable(&self, event: impl Appendable) -> DurableAppend {
+        self.durably(event)
     }
 
     /// Records a refusal. Beyond the first of a minute equal ones are summed; so are those that can't be
@@ -174,7 +178,7 @@ impl Journal {
             return;
         }
         let event = Event::Refusal(refusal);
-        if self.shared.append(&event).is_err()
+        if self.append(&event).is_err()
             && let Event::Refusal(refusal) = event
         {
             self.shared.counts.lock().floods.note_unwritten(&refusal, now);
@@ -245,7 +249,7 @@ impl Counts {
 }
 
 impl Shared {
-    fn append(&self, event: &Event) -> Result<u64, JournalError> {
+    fn append(&self, event: Encoded<'_>) -> Result<u64, JournalError> {
         let now = self.clock.now();
         let mut writer = self.writer.lock();
         let appended = writer.append(event, now);
@@ -257,11 +261,11 @@ impl Shared {
         appended
     }
 
-    fn append_and_ask(&self, event: &Event) -> Result<u64, JournalError> {
+    fn append_and_ask(&self, event: Encoded<'_>) -> Result<u64, JournalError> {
         let now = self.clock.now();
         let sequence = {
             let mut writer = self.writer.lock();
-            if writer.failing.is_some() && matches!(event, Event::Intent(_)) {
+            if writer.failing.is_some() && matches!(event.effect, Effect::Begins(_)) {
                 return Err(writer.failing_error());
             }
             writer.append(event, now)?
@@ -270,7 +274,7 @@ impl Shared {
         Ok(sequence)
     }
 
-    async fn durable(self: Arc<Self>, sequence: u64, event: Event) -> Result<u64, JournalError> {
+    async fn durable(self: Arc<Self>, sequence: u64, effect: Effect) -> Result<u64, JournalError> {
         let mut watched = self.progress.subscribe();
         let decided = watched.wait_for(|progress| {
             progress.durable >= sequence || progress.failed >= sequence || progress.closed
@@ -280,8 +284,8 @@ impl Shared {
             return Ok(sequence);
         }
         let mut writer = self.writer.lock();
-        if let Event::Intent(intent) = &event {
-            writer.open_calls.withdraw(intent.head.as_ref());
+        if let Effect::Begins(Some(id)) = effect {
+            writer.open_calls.withdraw(id);
         }
         Err(if writer.closed { JournalError::Closed } else { writer.failing_error() })
     }
@@ -328,7 +332,7 @@ impl Shared {
         counts.flushed = Some(now);
         for sum in counts.floods.take() {
             let event = Event::RefusalSum(sum);
-            if self.writer.lock().append(&event, now).is_err()
+            if encoded(&event, |event| self.writer.lock().append(event, now)).is_err()
                 && let Event::RefusalSum(sum) = event
             {
                 counts.floods.put_back(sum);
@@ -336,7 +340,7 @@ impl Shared {
         }
         for gap in counts.gaps.take() {
             let event = Event::Gap(gap);
-            if self.writer.lock().append(&event, now).is_err()
+            if encoded(&event, |event| self.writer.lock().append(event, now)).is_err()
                 && let Event::Gap(gap) = event
             {
                 counts.gaps.put_back(gap);

@@ -6,7 +6,9 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+mod appendable;
 mod disk;
+pub mod draft;
 mod error;
 mod explain;
 mod frame;
@@ -21,6 +23,7 @@ mod start;
 mod tally;
 mod writer;
 
+pub use appendable::Appendable;
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub use error::JournalError;
 pub use explain::explain;

@@ -2,9 +2,11 @@
 //! that a start after a crash finds them in the last file alone.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
 
+use crate::appendable::{Effect, Id};
 use crate::record::audit_record::Event;
-use crate::record::{CallHead, OpenCalls, WrittenOff};
+use crate::record::{OpenCalls, WrittenOff};
 
 /// Most calls that are followed; a process takes fewer in flight. Beyond it a call is not listed.
 const OPEN_CALLS_MAX: usize = 262_144;
@@ -15,38 +17,27 @@ const ID_FIELD_BYTES: usize = 18;
 /// Room for the other fields of a record, instance name included.
 const OTHER_FIELDS_BYTES: usize = 160;
 
-type Id = [u8; 16];
-
 #[derive(Default)]
 pub(crate) struct OpenCallSet {
-    open: HashSet<Id>,
+    open: HashSet<Id, BuildHasherDefault<IdHasher>>,
     /// Calls whose intent was written and could not be made durable, so that they were refused.
     withdrawn: Vec<Id>,
 }
 
 impl OpenCallSet {
-    pub fn follow(&mut self, event: &Event) {
-        match event {
-            Event::Intent(intent) if self.open.len() < OPEN_CALLS_MAX => {
-                self.open.extend(intent.head.as_ref().and_then(id_of));
+    pub fn follow(&mut self, effect: Effect) {
+        match effect {
+            Effect::Begins(id) if self.open.len() < OPEN_CALLS_MAX => self.open.extend(id),
+            Effect::Ends(Some(id)) => {
+                self.open.remove(&id);
             }
-            Event::Outcome(outcome) => self.end(outcome.head.as_ref()),
-            Event::Refusal(refusal) => self.end(refusal.head.as_ref()),
             _ => {}
         }
     }
 
-    fn end(&mut self, head: Option<&CallHead>) {
-        if let Some(id) = head.and_then(id_of) {
-            self.open.remove(&id);
-        }
-    }
-
     /// The call was refused although its intent is in the file.
-    pub fn withdraw(&mut self, head: Option<&CallHead>) {
-        if let Some(id) = head.and_then(id_of)
-            && self.open.remove(&id)
-        {
+    pub fn withdraw(&mut self, id: Id) {
+        if self.open.remove(&id) {
             self.withdrawn.push(id);
         }
     }
@@ -89,6 +80,26 @@ fn ids_per_record(bytes_max: usize) -> usize {
     (bytes_max.saturating_sub(OTHER_FIELDS_BYTES) / ID_FIELD_BYTES).clamp(1, IDS_PER_RECORD_MAX)
 }
 
-fn id_of(head: &CallHead) -> Option<Id> {
-    head.call_id.as_slice().try_into().ok()
+/// Hashes an id by its last eight bytes. The set holds ids that this process made itself for the calls
+/// that it took, and of a UUIDv7 these bytes are a counter and chance; so nobody outside can choose ids
+/// that fall together. (Ids read from files go through `recover`, which has its own set.)
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        /// 2^64 by the golden ratio, odd: carries the chance of the low bits into the high ones, which
+        /// the table looks at as well (Knuth, The Art of Computer Programming 3, 6.4).
+        const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+        if let Some(last) = bytes.last_chunk::<8>() {
+            self.0 = u64::from_be_bytes(*last).wrapping_mul(SPREAD);
+        }
+    }
+
+    /// The length of the id, which is always the same.
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use oaas_model::{CallId, Timestamp};
 
+use crate::appendable::encoded;
 use crate::disk::Disk;
 use crate::journal::JournalOptions;
 use crate::open_calls::written_off;
@@ -67,7 +68,7 @@ fn begin(writer: &mut Writer, recovered: &Recovered, now: Timestamp) -> Result<(
     events.extend(written_off(&ids, "unknown", "process_end", RECORD_BYTES_MAX / 4));
     let mut records = 0;
     for event in &events {
-        writer.encode_any(&mut initial, writer.next_sequence + records, event, now);
+        writer.encode_own(&mut initial, writer.next_sequence + records, event, now);
         records += 1;
     }
     let (own, own_records) = writer.own_records(writer.next_sequence + records, now)?;
@@ -105,7 +106,7 @@ pub(crate) fn append_close(writer: &parking_lot::Mutex<Writer>, now: Timestamp) 
     crate::pass::sync(writer, now);
     let closed = administration("journal.close", []);
     let mut writer = writer.lock();
-    if let Err(error) = writer.append(&closed, now) {
+    if let Err(error) = encoded(&closed, |closed| writer.append(closed, now)) {
         tracing::warn!(%error, "the journal's last record was not written");
     }
     writer.closed = true;

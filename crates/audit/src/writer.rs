@@ -8,6 +8,7 @@ use std::sync::Arc;
 use oaas_model::Timestamp;
 
 use crate::JournalError;
+use crate::appendable::Encoded;
 use crate::disk::{Disk, DiskFile};
 use crate::frame::{self, FRAME_HEAD_BYTES, RECORD_BYTES_MAX, Stamp};
 use crate::open_calls::OpenCallSet;
@@ -67,7 +68,6 @@ pub(crate) struct Writer {
     pub open_calls: OpenCallSet,
     /// No more records: the journal was closed.
     pub closed: bool,
-    scratch: Vec<u8>,
 }
 
 impl Writer {
@@ -89,12 +89,11 @@ impl Writer {
             failing: None,
             open_calls: OpenCallSet::default(),
             closed: false,
-            scratch: Vec::new(),
         }
     }
 
     /// Writes one record. On return it is in the file, not yet on the disk.
-    pub fn append(&mut self, event: &Event, now: Timestamp) -> Result<u64, JournalError> {
+    pub fn append(&mut self, event: Encoded<'_>, now: Timestamp) -> Result<u64, JournalError> {
         if self.closed {
             return Err(JournalError::Closed);
         }
@@ -102,45 +101,36 @@ impl Writer {
         if waiting > UNSYNCED_BYTES_MAX {
             return Err(JournalError::Behind { bytes: waiting, max: UNSYNCED_BYTES_MAX });
         }
-        let mut entry = std::mem::take(&mut self.scratch);
-        entry.clear();
-        let written = self.encode_and_write(&mut entry, event, now);
-        self.scratch = entry;
-        let sequence = written?;
-        self.open_calls.follow(event);
+        // The entry is made where it has to stay until it is on the disk.
+        let mut start = self.tail.len();
+        self.encode_at_tail(event, now)?;
+        if !self.fits(self.tail.len() - start) {
+            self.tail.truncate(start);
+            self.rotate(now)?;
+            start = self.tail.len();
+            self.encode_at_tail(event, now)?;
+        }
+        let sequence = self.write(start, now)?;
+        self.open_calls.follow(event.effect);
         Ok(sequence)
     }
 
-    fn encode_and_write(
-        &mut self,
-        entry: &mut Vec<u8>,
-        event: &Event,
-        now: Timestamp,
-    ) -> Result<u64, JournalError> {
-        self.encode(entry, self.next_sequence, event, now)?;
-        if !self.fits(entry.len()) {
-            self.rotate(now)?;
-            entry.clear();
-            self.encode(entry, self.next_sequence, event, now)?;
-        }
-        self.write(entry, now)
-    }
-
-    /// Appends the entry of `event` to `entries`.
-    pub fn encode(
-        &self,
-        entries: &mut Vec<u8>,
-        sequence: u64,
-        event: &Event,
-        now: Timestamp,
-    ) -> Result<(), JournalError> {
-        let bytes = self.encode_any(entries, sequence, event, now);
+    /// Appends the next entry to the tail, or leaves the tail as it was.
+    fn encode_at_tail(&mut self, event: Encoded<'_>, now: Timestamp) -> Result<(), JournalError> {
+        let start = self.tail.len();
+        let mut tail = std::mem::take(&mut self.tail);
+        let bytes = self.encode(&mut tail, self.next_sequence, event.bytes, now);
+        self.tail = tail;
         let max = self.record_bytes_max();
-        if bytes > max { Err(JournalError::TooLarge { bytes, max }) } else { Ok(()) }
+        if bytes > max {
+            self.tail.truncate(start);
+            return Err(JournalError::TooLarge { bytes, max });
+        }
+        Ok(())
     }
 
-    /// The same for the journal's own records, which are short. Returns the record's length.
-    pub fn encode_any(&self, entries: &mut Vec<u8>, sequence: u64, event: &Event, now: Timestamp) -> usize {
+    /// Appends the entry of an event to `entries`. Returns the record's length.
+    fn encode(&self, entries: &mut Vec<u8>, sequence: u64, event: &[u8], now: Timestamp) -> usize {
         let stamp = Stamp {
             sequence,
             instance: &self.instance,
@@ -148,6 +138,13 @@ impl Writer {
             durable_sequence: self.durable,
         };
         frame::encode(entries, stamp, event)
+    }
+
+    /// The same for the journal's own records.
+    pub fn encode_own(&self, entries: &mut Vec<u8>, sequence: u64, event: &Event, now: Timestamp) -> usize {
+        let mut bytes = Vec::new();
+        event.encode(&mut bytes);
+        self.encode(entries, sequence, &bytes, now)
     }
 
     /// Two records fit into every file, also behind the list of open calls that a file begins with.
@@ -163,16 +160,21 @@ impl Writer {
         self.current.as_ref().is_none_or(|current| current.used.saturating_add(bytes) <= current.capacity)
     }
 
-    fn write(&mut self, entry: &[u8], now: Timestamp) -> Result<u64, JournalError> {
-        let Some(current) = self.current.as_mut() else { return Err(self.failing_error()) };
+    /// Writes the entry that stands in the tail from `start` on; when that fails, it is taken out again.
+    fn write(&mut self, start: usize, now: Timestamp) -> Result<u64, JournalError> {
+        let Some(current) = self.current.as_mut() else {
+            self.tail.truncate(start);
+            return Err(self.failing_error());
+        };
+        let entry = self.tail.get(start..).unwrap_or_default();
         if let Err(error) = current.file.write_at(entry, current.used) {
             let error = JournalError::io("write", &current.path, error);
+            self.tail.truncate(start);
             self.fail(&error, now);
             self.abandon_files();
             return Err(error);
         }
         current.used = current.used.saturating_add(u64::try_from(entry.len()).unwrap_or(u64::MAX));
-        self.tail.extend_from_slice(entry);
         self.unsynced_since.get_or_insert(now);
         let sequence = self.next_sequence;
         self.next_sequence += 1;
@@ -212,8 +214,12 @@ impl Writer {
     pub fn own_records(&self, first_sequence: u64, now: Timestamp) -> Result<(Vec<u8>, u64), JournalError> {
         let mut entries = Vec::new();
         let mut records = 0;
-        for event in self.open_calls.events(self.record_bytes_max()) {
-            self.encode(&mut entries, first_sequence + records, &event, now)?;
+        let max = self.record_bytes_max();
+        for event in self.open_calls.events(max) {
+            let bytes = self.encode_own(&mut entries, first_sequence + records, &event, now);
+            if bytes > max {
+                return Err(JournalError::TooLarge { bytes, max });
+            }
             records += 1;
         }
         Ok((entries, records))

@@ -5,7 +5,7 @@ use std::{any::Any, io};
 
 use super::*;
 use crate::record::Refusal;
-use crate::{DiskFile, Journal, JournalHealth, SystemDisk};
+use crate::{DiskFile, Journal, JournalHealth, SystemDisk, draft};
 
 fn in_folder(dir: &Path) -> JournalOptions {
     JournalOptions { dir: dir.into(), sync_interval: Duration::from_millis(5), ..options() }
@@ -178,4 +178,22 @@ fn a_future_of_the_body_is_send_and_static() {
     let folder = tempfile::tempdir().unwrap();
     let (journal, _) = Journal::open(in_folder(folder.path()), clock()).unwrap();
     check(journal.durably(note(1)));
+}
+
+#[tokio::test]
+async fn a_draft_is_in_the_file_at_once_and_on_the_disk_when_the_future_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(in_folder(folder.path()), clock()).unwrap();
+    let done = {
+        let application = "shop".to_owned();
+        let head = draft::Head { call_id: [1; 16], application: &application, ..Default::default() };
+        journal.append(draft::Intent { head, deadline_ms: 7, ..Default::default() }).unwrap();
+        journal.durably(draft::Outcome { head, attempts: 1, ..Default::default() })
+    };
+    let events: Vec<_> = read_folder(folder.path()).into_iter().filter_map(|record| record.event).collect();
+    let [.., Event::Intent(intent), Event::Outcome(outcome)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((intent.deadline_ms, outcome.attempts), (7, 1));
+    assert_eq!(outcome.head.as_ref().map(|head| head.application.as_str()), Some("shop"));
+    let sequence = done.await.unwrap();
+    assert!(journal.durable() >= sequence);
 }

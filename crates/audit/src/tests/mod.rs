@@ -16,6 +16,7 @@ use std::time::Duration;
 use oaas_model::{Clock, ManualClock, Timestamp};
 use parking_lot::Mutex;
 
+use crate::appendable::encoded;
 use crate::journal::JournalOptions;
 use crate::pass::{Progress, Rounds};
 use crate::record::audit_record::Event;
@@ -47,7 +48,7 @@ impl Bench {
     }
 
     fn append(&self, event: &Event) -> Result<u64, JournalError> {
-        self.writer.lock().append(event, self.clock.now())
+        encoded(event, |event| self.writer.lock().append(event, self.clock.now()))
     }
 
     fn round(&mut self) -> Progress {
