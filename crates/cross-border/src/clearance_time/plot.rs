@@ -12,13 +12,15 @@ use super::backtest::{Method, Report, Score};
 
 /// The picture, in points.
 const WIDTH: f64 = 960.0;
-const HEIGHT: f64 = 500.0;
+const HEIGHT: f64 = 536.0;
 /// Side of a panel, and where the two begin.
 const PANEL: f64 = 340.0;
 const TOP: f64 = 84.0;
 const LEFT: [f64; 2] = [72.0, 560.0];
-/// Width of an entry of the legend.
-const ENTRY: f64 = 310.0;
+/// Where the legend begins, and the height of an entry: one below the other, for names are long or short
+/// by language and nobody here knows how wide the reader's font is.
+const LEGEND: f64 = 490.0;
+const ENTRY: f64 = 19.0;
 /// Share that each band is to hold, in the order of [`Score::widths_days`].
 const BANDS: [f64; 4] = [0.8, 0.6, 0.4, 0.2];
 /// Steps of an axis of days: the fewest that leave at most six lines.
@@ -110,12 +112,12 @@ fn sharpness(svg: &mut String, report: &Report, words: &Words) {
 }
 
 fn legend(svg: &mut String, report: &Report, lang: Lang) {
-    let y = HEIGHT - 16.0;
-    let mut x = 24.0;
+    let x = LEFT[0];
+    let mut y = LEGEND;
     for score in &report.scores {
         curve(svg, score.method, &[(x, y - 4.0), (x + 26.0, y - 4.0)]);
         text(svg, x + 34.0, y, "start", &entry(score, lang));
-        x += ENTRY;
+        y += ENTRY;
     }
 }
 
