@@ -6,7 +6,6 @@
 
 use std::future::Future as _;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -54,7 +53,7 @@ impl AnswerBody {
     /// The upstream ended its answer.
     fn ended(&mut self, mut trailers: HeaderMap) {
         metadata::from_upstream(&mut trailers);
-        if let Some(aborted) = self.conclusion.call().aborted() {
+        if let Some(aborted) = self.conclusion.call().aborted().cloned() {
             return self.cut(aborted);
         }
         let Some(code) = status_in(&trailers) else {
@@ -86,8 +85,12 @@ impl AnswerBody {
 
     /// The stream broke, or our own side of it did.
     fn broke(&mut self, error: &BoxError) {
-        let rejection =
-            self.conclusion.call().aborted().unwrap_or_else(|| crate::layer::upstream::broken(error));
+        let rejection = self
+            .conclusion
+            .call()
+            .aborted()
+            .cloned()
+            .unwrap_or_else(|| crate::layer::upstream::broken(error));
         self.cut(rejection);
     }
 
@@ -152,9 +155,7 @@ impl AnswerBody {
     }
 
     fn pass(&mut self, data: &Bytes) -> Result<(), Box<Rejection>> {
-        let shared = Arc::clone(self.conclusion.shared());
-        let now = shared.clock.now();
-        self.moved.0 = now;
+        self.moved.0 = self.conclusion.shared().clock.now();
         self.conclusion.feed(data).map_err(|bad| Box::new(bad_answer(bad)))?;
         self.hand_out()
     }
@@ -202,7 +203,7 @@ impl HttpBody for AnswerBody {
                 Poll::Ready(Some(Err(error))) => this.broke(&error),
                 Poll::Ready(None) => this.ended(HeaderMap::new()),
                 Poll::Pending => {
-                    if let Some(aborted) = this.conclusion.call().aborted() {
+                    if let Some(aborted) = this.conclusion.call().aborted().cloned() {
                         this.cut(aborted);
                     } else if this.conclusion.shared().drain.is_cut() {
                         this.cut(crate::layer::deadline::cut(this.conclusion.call()));

@@ -19,7 +19,9 @@ pub struct Bound {
     pub snapshot: Arc<Snapshot>,
     /// Where refusals link to for more.
     pub docs_url: Arc<str>,
-    methods: HashMap<Arc<str>, BoundMethod>,
+    methods: Vec<BoundMethod>,
+    /// Where `methods` has a path. Its keys are the catalog's, so nobody can choose them to collide.
+    places: HashMap<Arc<str>, usize, foldhash::fast::RandomState>,
 }
 
 /// One method and what it needs at run time.
@@ -28,6 +30,8 @@ pub struct BoundMethod {
     pub entry: Arc<MethodEntry>,
     /// The entry of its service.
     pub service: Arc<ServiceEntry>,
+    /// Its path, as a request carries it.
+    pub uri: http::Uri,
     /// When its breaker trips.
     pub policy: BreakerPolicy,
     /// Its counters.
@@ -49,19 +53,32 @@ pub enum Target {
 
 impl Bound {
     pub(crate) fn new(snapshot: Arc<Snapshot>, docs_url: Arc<str>, methods: Vec<BoundMethod>) -> Self {
-        let methods = methods.into_iter().map(|m| (Arc::clone(&m.entry.path), m)).collect();
-        Self { snapshot, docs_url, methods }
+        let place = |(place, method): (usize, &BoundMethod)| (Arc::clone(&method.entry.path), place);
+        let places = methods.iter().enumerate().map(place).collect();
+        Self { snapshot, docs_url, methods, places }
+    }
+
+    /// Where the method with this canonical path is.
+    #[must_use]
+    pub fn place(&self, path: &str) -> Option<usize> {
+        self.places.get(path).copied()
+    }
+
+    /// The method at a place.
+    #[must_use]
+    pub fn at(&self, place: usize) -> Option<&BoundMethod> {
+        self.methods.get(place)
     }
 
     /// The method with this canonical path.
     #[must_use]
     pub fn method(&self, path: &str) -> Option<&BoundMethod> {
-        self.methods.get(path)
+        self.at(self.place(path)?)
     }
 
     /// All methods.
     pub fn methods(&self) -> impl Iterator<Item = &BoundMethod> {
-        self.methods.values()
+        self.methods.iter()
     }
 }
 

@@ -1,11 +1,11 @@
 //! One call on its way: the only thing that the layers share. They never import one another.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, request::Parts};
+use oaas_audit::draft::{self, Step};
 use oaas_audit::record;
 use oaas_catalog::{Application, MethodEntry, Plan, Snapshot};
 use oaas_model::{CallId, Lang, Timestamp};
@@ -17,10 +17,16 @@ use crate::edge::PeerInfo;
 use crate::frames::FrameCounter;
 use crate::outcome::{Outcome, Traffic};
 use crate::rejection::Rejection;
+use crate::shared::Shared;
 use crate::trace_context::TraceContext;
 
 /// Longest path that a call is known by; a longer one is cut, and in no catalog.
 const PATH_BYTES_MAX: usize = 512;
+
+/// Decisions of a call that goes its whole way without a detour.
+const STEPS_USUAL: usize = 8;
+/// What a call that goes its whole way leaves for its end.
+const HOOKS_USUAL: usize = 4;
 
 /// What a layer wants done when the call is over; run exactly once.
 pub type AtEnd = Box<dyn FnOnce(&Call, &Outcome) + Send>;
@@ -31,33 +37,41 @@ pub struct Call {
     pub id: CallId,
     /// When its headers came.
     pub arrived: Timestamp,
+    /// What all calls share.
+    pub shared: Arc<Shared>,
     /// The one version of the catalog, and what is bound to it, that decides this call.
     pub bound: Arc<Bound>,
-    /// The path, as asked for.
-    pub path: Box<str>,
     /// Language of texts for people.
     pub lang: Lang,
     /// The caller's trace, if it sent one.
     pub trace: TraceContext,
     /// Digest of the caller's idempotency key.
     pub idempotency_key_digest: Option<[u8; 16]>,
-    /// From where.
-    pub peer: Option<SocketAddr>,
-    /// SAN URIs of the client's certificate.
-    pub san_uris: Arc<[String]>,
+    /// From where, and with which certificate; none for a call that no connection brought.
+    pub peer: Option<Arc<PeerInfo>>,
+    /// Where `bound` has the method.
+    place: Option<usize>,
+    /// The path, as asked for, of a call whose method is not in the catalog.
+    unknown_path: Box<str>,
+    // Set once on the way down, and read often: no lock, no clone.
+    caller: OnceLock<Caller>,
+    plan: OnceLock<Arc<Plan>>,
+    deadline: OnceLock<Deadline>,
+    aborted: OnceLock<Box<Rejection>>,
+    degraded: OnceLock<&'static str>,
     state: Mutex<State>,
+}
+
+struct Caller {
+    application: Arc<Application>,
+    on_behalf_of: Option<String>,
 }
 
 #[derive(Default)]
 struct State {
-    application: Option<Arc<Application>>,
-    on_behalf_of: Option<String>,
-    plan: Option<Arc<Plan>>,
-    deadline: Option<Deadline>,
     trail: Vec<Step>,
     at_end: Vec<AtEnd>,
-    rejection: Option<Rejection>,
-    aborted: Option<Rejection>,
+    rejection: Option<Box<Rejection>>,
     stakes: Vec<record::Stake>,
     request: Option<FrameCounter>,
     request_complete: bool,
@@ -66,7 +80,6 @@ struct State {
     steps_recorded: usize,
     endpoint: Option<Arc<str>>,
     attempts: u32,
-    degraded: Option<&'static str>,
     capture: Option<Capture>,
     span: Option<Span>,
 }
@@ -102,17 +115,6 @@ pub struct Deadline {
     pub catalog: Duration,
 }
 
-/// What one stage decided.
-#[derive(Clone, Debug)]
-pub struct Step {
-    /// The stage.
-    pub stage: &'static str,
-    /// What it decided.
-    pub verdict: &'static str,
-    /// Its numbers.
-    pub numbers: Vec<(&'static str, f64)>,
-}
-
 /// A good answer on its way into the last-good store.
 pub struct Capture {
     /// The request that it answers.
@@ -125,14 +127,17 @@ pub struct Capture {
 
 impl Call {
     /// Opens the call that these headers begin.
-    pub fn open(parts: &Parts, bound: Arc<Bound>, now: Timestamp) -> Arc<Self> {
-        let peer = parts.extensions.get::<PeerInfo>();
+    pub fn open(parts: &Parts, peer: Option<Arc<PeerInfo>>, shared: Arc<Shared>) -> Arc<Self> {
+        let bound = shared.bound.load_full();
         let path = parts.uri.path();
-        let path = path.get(..path.floor_char_boundary(PATH_BYTES_MAX)).unwrap_or_default();
+        let place = bound.place(path);
+        let unknown_path = match place {
+            Some(_) => Box::default(),
+            None => path.get(..path.floor_char_boundary(PATH_BYTES_MAX)).unwrap_or_default().into(),
+        };
         Arc::new(Self {
             id: CallId::fresh(),
-            arrived: now,
-            path: path.into(),
+            arrived: shared.clock.now(),
             lang: text(&parts.headers, "accept-language").map_or(Lang::En, Lang::preferred),
             trace: TraceContext::from_headers(&parts.headers),
             idempotency_key_digest: parts.headers.get("idempotency-key").map(|key| {
@@ -140,11 +145,28 @@ impl Call {
                 blake3::Hasher::new().update(key.as_bytes()).finalize_xof().fill(&mut digest);
                 digest
             }),
-            peer: peer.map(|peer| peer.addr),
-            san_uris: peer.map_or_else(|| Arc::from([]), |peer| Arc::clone(&peer.san_uris)),
+            peer,
+            shared,
             bound,
+            place,
+            unknown_path,
+            caller: OnceLock::new(),
+            plan: OnceLock::new(),
+            deadline: OnceLock::new(),
+            aborted: OnceLock::new(),
+            degraded: OnceLock::new(),
             state: Mutex::default(),
         })
+    }
+
+    /// The id as a header's value. Each is another one, so compressing it against those before is no use:
+    /// HPACK is told not to index it (RFC 7541 §6.2.3), which saves both ends a place in their tables.
+    #[must_use]
+    pub fn id_header(&self) -> HeaderValue {
+        let text = HeaderValue::from_str(self.id.encode(&mut [0; 36]));
+        let mut value = text.unwrap_or_else(|_| HeaderValue::from_static(""));
+        value.set_sensitive(true);
+        value
     }
 
     /// The version of the catalog that decides.
@@ -156,7 +178,7 @@ impl Call {
     /// The method, with what is bound to it; none when the catalog has no such path.
     #[must_use]
     pub fn method(&self) -> Option<&BoundMethod> {
-        self.bound.method(&self.path)
+        self.bound.at(self.place?)
     }
 
     /// The catalog's entry of the method.
@@ -165,26 +187,48 @@ impl Call {
         self.method().map(|method| &method.entry)
     }
 
+    /// The path, as asked for.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.method().map_or(&self.unknown_path, |method| &method.entry.path)
+    }
+
     /// The service part of the path, as asked for.
     #[must_use]
     pub fn service_name(&self) -> &str {
-        self.path.trim_start_matches('/').split('/').next().unwrap_or_default()
+        match self.method() {
+            Some(method) => &method.service.name,
+            None => self.unknown_path.trim_start_matches('/').split('/').next().unwrap_or_default(),
+        }
+    }
+
+    /// The URIs of the client's certificate.
+    #[must_use]
+    pub fn san_uris(&self) -> &[String] {
+        self.peer.as_ref().map_or(&[], |peer| &peer.san_uris)
     }
 
     /// Notes what a stage decided.
-    pub fn decided(&self, stage: &'static str, verdict: &'static str, numbers: &[(&'static str, f64)]) {
-        self.state.lock().trail.push(Step { stage, verdict, numbers: numbers.to_vec() });
-    }
-
-    /// What the stages decided so far.
-    #[must_use]
-    pub fn trail(&self) -> Vec<Step> {
-        self.state.lock().trail.clone()
+    pub fn decided<const N: usize>(
+        &self,
+        stage: &'static str,
+        verdict: &'static str,
+        numbers: &[(&'static str, f64); N],
+    ) {
+        let mut state = self.state.lock();
+        if state.trail.is_empty() {
+            state.trail.reserve_exact(STEPS_USUAL);
+        }
+        state.trail.push(Step::new(stage, verdict, numbers));
     }
 
     /// Has `hook` run when the call is over.
     pub fn at_end(&self, hook: impl FnOnce(&Call, &Outcome) + Send + 'static) {
-        self.state.lock().at_end.push(Box::new(hook));
+        let mut state = self.state.lock();
+        if state.at_end.is_empty() {
+            state.at_end.reserve_exact(HOOKS_USUAL);
+        }
+        state.at_end.push(Box::new(hook));
     }
 
     /// Runs what the layers left for the end, last layer first.
@@ -195,67 +239,66 @@ impl Call {
         }
     }
 
-    /// Who calls.
+    /// Who calls; said once.
     pub fn authenticated(&self, application: Arc<Application>, on_behalf_of: Option<String>) {
-        let mut state = self.state.lock();
-        state.application = Some(application);
-        state.on_behalf_of = on_behalf_of;
+        let _ = self.caller.set(Caller { application, on_behalf_of });
     }
 
     /// Who calls, once it is known.
     #[must_use]
-    pub fn application(&self) -> Option<Arc<Application>> {
-        self.state.lock().application.clone()
+    pub fn application(&self) -> Option<&Arc<Application>> {
+        self.caller.get().map(|caller| &caller.application)
     }
 
     /// On whose behalf the application calls.
     #[must_use]
-    pub fn on_behalf_of(&self) -> Option<String> {
-        self.state.lock().on_behalf_of.clone()
+    pub fn on_behalf_of(&self) -> Option<&str> {
+        self.caller.get()?.on_behalf_of.as_deref()
     }
 
-    /// Under which plan the call is admitted.
-    pub fn admitted(&self, plan: Option<Arc<Plan>>) {
-        self.state.lock().plan = plan;
+    /// Under which plan the call is admitted; said once.
+    pub fn admitted(&self, plan: Arc<Plan>) {
+        let _ = self.plan.set(plan);
     }
 
     /// The plan of the subscription.
     #[must_use]
-    pub fn plan(&self) -> Option<Arc<Plan>> {
-        self.state.lock().plan.clone()
+    pub fn plan(&self) -> Option<&Arc<Plan>> {
+        self.plan.get()
     }
 
-    /// Sets when the call must be over.
+    /// Sets when the call must be over; said once.
     pub fn set_deadline(&self, deadline: Deadline) {
-        self.state.lock().deadline = Some(deadline);
+        let _ = self.deadline.set(deadline);
     }
 
     /// When the call must be over.
     #[must_use]
-    pub fn deadline(&self) -> Option<Deadline> {
-        self.state.lock().deadline
+    pub fn deadline(&self) -> Option<&Deadline> {
+        self.deadline.get()
     }
 
     /// Notes why the gateway made this call's status.
-    pub fn rejected(&self, rejection: Rejection) {
-        self.state.lock().rejection = Some(rejection);
+    pub fn rejected(&self, rejection: impl Into<Box<Rejection>>) {
+        self.state.lock().rejection = Some(rejection.into());
     }
 
     /// Why the gateway made this call's status, if it did.
     #[must_use]
-    pub fn rejection(&self) -> Option<Rejection> {
+    pub fn rejection(&self) -> Option<Box<Rejection>> {
         self.state.lock().rejection.clone()
     }
 
-    /// Ends the call from the request's side (a message too large): the answer becomes this rejection.
-    pub fn abort(&self, rejection: Rejection) {
-        self.state.lock().aborted.get_or_insert(rejection);
+    /// Ends the call from the request's side (a message too large): the answer becomes this rejection, the
+    /// first one.
+    pub fn abort(&self, rejection: impl Into<Box<Rejection>>) {
+        let _ = self.aborted.set(rejection.into());
     }
 
     /// Why the call was ended from the request's side.
     #[must_use]
-    pub fn aborted(&self) -> Option<Rejection> {
-        self.state.lock().aborted.clone()
+    pub fn aborted(&self) -> Option<&Rejection> {
+        self.aborted.get().map(|rejection| &**rejection)
     }
 
     /// Money that the request puts at stake.
@@ -270,8 +313,9 @@ impl Call {
     }
 
     /// Begins to count the request's messages.
-    pub fn count_request(&self, limit: u32) {
-        self.state.lock().request = Some(FrameCounter::new(limit));
+    pub fn count_request(&self, entry: &MethodEntry) {
+        let counter = FrameCounter::new(entry.request_bytes_max, entry.is_streaming());
+        self.state.lock().request = Some(counter);
     }
 
     /// Counts a part of the request.
@@ -334,13 +378,13 @@ impl Call {
 
     /// Notes that the answer is a degraded one, and of which kind.
     pub fn set_degraded(&self, kind: &'static str) {
-        self.state.lock().degraded = Some(kind);
+        let _ = self.degraded.set(kind);
     }
 
     /// The kind of degraded answer, if it is one.
     #[must_use]
     pub fn degraded(&self) -> Option<&'static str> {
-        self.state.lock().degraded
+        self.degraded.get().copied()
     }
 
     /// Keeps the answer, should it be good.
@@ -389,37 +433,21 @@ impl Call {
         }
     }
 
-    /// The head of this call's audit records.
-    #[must_use]
-    pub fn head(&self) -> record::CallHead {
+    /// Has `write` make a record of the head and the decisions that no record has yet.
+    pub fn record<T>(&self, write: impl FnOnce(draft::Head<'_>, &[Step]) -> T) -> T {
+        let head = draft::Head {
+            call_id: *self.id.as_bytes(),
+            application: self.application().map_or("", |application| &application.id),
+            on_behalf_of: self.on_behalf_of().unwrap_or_default(),
+            method: self.path(),
+            catalog_version: &self.bound.snapshot.version,
+            plan: self.plan().map_or("", |plan| &plan.name),
+            peer: self.peer.as_ref().map_or("", |peer| &peer.shown),
+            trace_id: self.trace.trace_id(),
+            idempotency_key_digest: self.idempotency_key_digest,
+        };
         let state = self.state.lock();
-        record::CallHead {
-            call_id: self.id.as_bytes().to_vec(),
-            application: state.application.as_ref().map(|a| a.id.to_string()).unwrap_or_default(),
-            on_behalf_of: state.on_behalf_of.clone().unwrap_or_default(),
-            method: self.path.to_string(),
-            catalog_version: self.bound.snapshot.version.to_string(),
-            plan: state.plan.as_ref().map(|p| p.name.to_string()).unwrap_or_default(),
-            peer: self.peer.map(|p| p.to_string()).unwrap_or_default(),
-            trace_id: self.trace.trace_id().map(|id| id.to_vec()).unwrap_or_default(),
-            idempotency_key_digest: self.idempotency_key_digest.map(|d| d.to_vec()).unwrap_or_default(),
-        }
-    }
-
-    /// The part of the trail that no record has yet, as the journal stores it.
-    #[must_use]
-    pub fn new_decisions(&self) -> Vec<record::Decision> {
-        let state = self.state.lock();
-        state
-            .trail
-            .iter()
-            .skip(state.steps_recorded)
-            .map(|step| record::Decision {
-                stage: step.stage.to_owned(),
-                verdict: step.verdict.to_owned(),
-                numbers: step.numbers.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
-            })
-            .collect()
+        write(head, state.trail.get(state.steps_recorded..).unwrap_or_default())
     }
 }
 

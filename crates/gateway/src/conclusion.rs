@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue};
 use oaas_audit::JournalError;
-use oaas_audit::record::{self, audit_record::Event};
+use oaas_audit::{draft, record};
 use oaas_catalog::{AuditMode, Price};
 use oaas_model::{Code, Reason};
 use rust_decimal::Decimal;
@@ -45,7 +45,6 @@ impl Future for Durable {
 /// Ends a call: by [`Conclusion::conclude`], or as CANCELLED when it is dropped before.
 pub struct Conclusion {
     call: Arc<Call>,
-    shared: Arc<Shared>,
     response: FrameCounter,
     over: bool,
     left: bool,
@@ -55,12 +54,13 @@ pub struct Conclusion {
 impl Conclusion {
     /// The end of `call`, still open.
     #[must_use]
-    pub fn new(call: Arc<Call>, shared: Arc<Shared>) -> Self {
-        let limit = call.entry().map_or(u32::MAX, |entry| entry.response_bytes_max);
+    pub fn new(call: Arc<Call>) -> Self {
+        let entry = call.entry();
+        let limit = entry.map_or(u32::MAX, |entry| entry.response_bytes_max);
+        let is_stream = entry.is_none_or(|entry| entry.is_streaming());
         Self {
+            response: FrameCounter::new(limit, is_stream),
             call,
-            shared,
-            response: FrameCounter::new(limit),
             over: false,
             left: false,
             unread: Duration::ZERO,
@@ -73,10 +73,10 @@ impl Conclusion {
         &self.call
     }
 
-    /// What the process has.
+    /// What all calls share.
     #[must_use]
-    pub fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub fn shared(&self) -> &Shared {
+        &self.call.shared
     }
 
     /// Takes note of a part of the answer.
@@ -117,6 +117,10 @@ impl Conclusion {
         let outcome = self.outcome(code, retry_after);
         self.keep_good_answer(&outcome);
         self.call.run_at_end(&outcome);
+        match self.call.method() {
+            Some(method) => method.metrics.count(&outcome),
+            None => self.shared().metrics.unknown().count(&outcome),
+        }
         self.record(&outcome)
     }
 
@@ -148,8 +152,10 @@ impl Conclusion {
             Reason::UpstreamUnavailable => Some(Failure::Reset),
             _ => None,
         });
-        let elapsed = self.shared.clock.now().since(self.call.arrived);
+        let at = self.shared().clock.now();
+        let elapsed = at.since(self.call.arrived);
         Outcome {
+            at,
             code,
             reason: rejection.map(|r| r.reason),
             origin: self.origin(),
@@ -169,9 +175,10 @@ impl Conclusion {
             && outcome.code == Code::Ok
             && let Some(frames) = capture.frames
         {
-            let now = self.shared.clock.now();
-            if let Err(why) = self.shared.last_good.put(capture.key, frames.freeze(), capture.encoding, now) {
-                tracing::debug!(method = %self.call.path, %why, "answer not kept");
+            let kept =
+                self.shared().last_good.put(capture.key, frames.freeze(), capture.encoding, outcome.at);
+            if let Err(why) = kept {
+                tracing::debug!(method = %self.call.path(), %why, "answer not kept");
             }
         }
     }
@@ -179,28 +186,28 @@ impl Conclusion {
     fn record(&self, outcome: &Outcome) -> Durable {
         match self.call.intent() {
             Intent::Sampled => {
-                self.shared.journal.skip(&self.call.path);
+                self.shared().journal.skip(self.call.path());
                 Durable::Done(Some(Ok(())))
             }
             Intent::None if !outcome.degraded => {
-                self.shared.journal.refuse(refusal(&self.call, outcome));
+                self.shared().journal.refuse(refusal(&self.call, outcome));
                 Durable::Done(Some(Ok(())))
             }
             // A degraded answer is acknowledged like any other: it has an outcome, though no intent.
             Intent::None | Intent::Written => {
-                let event = Event::Outcome(outcome_record(&self.call, outcome));
+                let journal = &self.shared().journal;
                 let strict = self.call.entry().is_some_and(|entry| entry.audit == AuditMode::Strict);
                 let executed = outcome.executed;
                 // Nobody waits for the end of a call that was left or cut.
                 if strict && !self.left {
                     // In the file from here on, even if the caller leaves before it is on the disk.
-                    let durable = self.shared.journal.durably(event);
+                    let durable = with_outcome(&self.call, outcome, |record| journal.durably(record));
                     let done = move |done: Result<u64, _>| {
                         done.map(drop).map_err(|error| unwritten(&error, executed))
                     };
                     Durable::Syncing(Box::pin(durable.map(done)))
                 } else {
-                    let written = self.shared.journal.append(event);
+                    let written = with_outcome(&self.call, outcome, |record| journal.append(record));
                     Durable::Done(Some(written.map(drop).map_err(|error| unwritten(&error, executed))))
                 }
             }
@@ -222,7 +229,7 @@ impl Drop for Conclusion {
     fn drop(&mut self) {
         if !self.over {
             let cut = crate::layer::deadline::cut(&self.call);
-            self.abandon(if self.shared.drain.is_cut() {
+            self.abandon(if self.shared().drain.is_cut() {
                 cut
             } else {
                 Rejection::new(Reason::CallerCancelled, "edge", "the caller went away").executed(cut.executed)
@@ -258,44 +265,47 @@ fn unwritten(error: &JournalError, executed: Executed) -> Box<Rejection> {
 
 fn refusal(call: &Call, outcome: &Outcome) -> record::Refusal {
     let rejection = call.rejection();
-    record::Refusal {
-        head: Some(call.head()),
+    call.record(|head, decisions| record::Refusal {
+        head: Some((&head).into()),
         status: u32::from(outcome.code.number()),
         reason: outcome.reason.map(|reason| reason.to_string()).unwrap_or_default(),
         stage: rejection.map(|r| r.stage.to_owned()).unwrap_or_default(),
-        decisions: call.new_decisions(),
+        decisions: decisions.iter().map(Into::into).collect(),
         elapsed_us: micros(outcome.elapsed),
-    }
+    })
 }
 
-fn outcome_record(call: &Call, outcome: &Outcome) -> record::Outcome {
+fn with_outcome<T>(call: &Call, outcome: &Outcome, write: impl FnOnce(draft::Outcome<'_>) -> T) -> T {
     let (endpoint, attempts) = call.endpoint();
-    let price = call.entry().and_then(|entry| entry.price.as_ref()).filter(|_| outcome.code == Code::Ok);
+    let price = call.entry().and_then(|entry| entry.price.as_ref());
+    let price = price.filter(|_| outcome.code == Code::Ok && !outcome.degraded);
     let Traffic { messages: request_messages, bytes: request_bytes, digest: request_digest } =
-        outcome.request;
+        &outcome.request;
     let Traffic { messages: response_messages, bytes: response_bytes, digest: response_digest } =
-        outcome.response;
-    record::Outcome {
-        head: Some(call.head()),
-        status: u32::from(outcome.code.number()),
-        reason: outcome.reason.map(|reason| reason.to_string()).unwrap_or_default(),
-        origin: outcome.origin.as_str().to_owned(),
-        executed: outcome.executed.as_str().to_owned(),
-        degraded: outcome.degraded,
-        endpoint: endpoint.map(|endpoint| endpoint.to_string()).unwrap_or_default(),
-        attempts,
-        elapsed_us: micros(outcome.elapsed),
-        request_messages,
-        request_bytes,
-        response_messages,
-        response_bytes,
-        request_digest: request_digest.to_vec(),
-        response_digest: response_digest.to_vec(),
-        units: u64::from(price.is_some() && !outcome.degraded),
-        price_micros: price.filter(|_| !outcome.degraded).map_or(0, micros_of),
-        currency: price.map(|price| price.currency.to_string()).unwrap_or_default(),
-        decisions: call.new_decisions(),
-    }
+        &outcome.response;
+    call.record(|head, decisions| {
+        write(draft::Outcome {
+            head,
+            status: u32::from(outcome.code.number()),
+            reason: outcome.reason.map_or("", |reason| reason.as_str()),
+            origin: outcome.origin.as_str(),
+            executed: outcome.executed.as_str(),
+            degraded: outcome.degraded,
+            endpoint: endpoint.as_deref().unwrap_or_default(),
+            attempts,
+            elapsed_us: micros(outcome.elapsed),
+            request_messages: *request_messages,
+            request_bytes: *request_bytes,
+            response_messages: *response_messages,
+            response_bytes: *response_bytes,
+            request_digest,
+            response_digest,
+            units: u64::from(price.is_some()),
+            price_micros: price.map_or(0, micros_of),
+            currency: price.map_or("", |price| price.currency.code()),
+            decisions,
+        })
+    })
 }
 
 /// Millionths of the currency's major unit; a price with more digits is cut, never rounded up.

@@ -31,11 +31,11 @@ pub trait Gate: Clone {
 }
 
 /// Puts a [`Gate`] before what is below.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct GateLayer<G>(pub G);
 
 /// A [`Gate`] and what is below it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Gated<G, S> {
     gate: G,
     inner: S,

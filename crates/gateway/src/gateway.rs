@@ -3,14 +3,14 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Ready, ready};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
+use futures_util::future::Either;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use oaas_audit::Journal;
 use oaas_capability::{LocalService, Registration};
@@ -20,7 +20,6 @@ use oaas_model::Clock;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tower::Service;
-use tower::util::BoxCloneSyncService;
 
 use crate::alert::Alerts;
 use crate::auth::{Auth, Keys};
@@ -67,6 +66,9 @@ pub struct Parts {
 /// Why a catalog version can't be bound.
 #[derive(Debug, Error)]
 pub enum BindError {
+    /// A method's path is none that a request could carry.
+    #[error("{0} is not a path")]
+    Path(String),
     /// Certificates of an upstream can't be read.
     #[error("upstream of {service}: {path}: {why}")]
     Tls {
@@ -120,6 +122,7 @@ impl Gateway {
             settings: parts.settings,
             dice: AtomicU64::new(parts.seed),
             draining: false.into(),
+            local: Arc::from("local"),
             drain: parts.drain,
             budget_alerts: Mutex::default(),
             clock: parts.clock,
@@ -186,8 +189,15 @@ impl Gateway {
 
     /// The service that the edge calls.
     #[must_use]
-    pub fn service(&self) -> Entrance {
-        Entrance { shared: Arc::clone(&self.shared), stack: BoxCloneSyncService::new(stack(&self.shared)) }
+    pub fn service(
+        &self,
+    ) -> Entrance<
+        impl Service<Governed, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+        + Copy
+        + Send
+        + 'static,
+    > {
+        Entrance { shared: Arc::clone(&self.shared), stack: stack() }
     }
 
     fn bind(&self, snapshot: Arc<Snapshot>) -> Result<Bound, BindError> {
@@ -196,6 +206,8 @@ impl Gateway {
             let target = self.target(service)?;
             for entry in service.methods.values() {
                 methods.push(BoundMethod {
+                    uri: http::Uri::try_from(&*entry.path)
+                        .map_err(|_| BindError::Path(entry.path.to_string()))?,
                     entry: Arc::clone(entry),
                     service: Arc::clone(service),
                     policy: bound::policy(&entry.breaker),
@@ -290,15 +302,18 @@ fn client_tls(
 
 /// Opens a call for each gRPC request and sends it down the stack.
 #[derive(Clone)]
-pub struct Entrance {
+pub struct Entrance<S> {
     shared: Arc<Shared>,
-    stack: BoxCloneSyncService<Governed, Response<Body>, Infallible>,
+    stack: S,
 }
 
-impl Service<Request<Body>> for Entrance {
+impl<S> Service<Request<Body>> for Entrance<S>
+where
+    S: Service<Governed, Response = Response<Body>, Error = Infallible>,
+{
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = Either<S::Future, Ready<Result<Response<Body>, Infallible>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.stack.poll_ready(cx)
@@ -307,13 +322,12 @@ impl Service<Request<Body>> for Entrance {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         if !is_grpc(&request) {
             self.shared.metrics.not_grpc.fetch_add(1, Ordering::Relaxed);
-            return Box::pin(std::future::ready(Ok(not_grpc())));
+            return Either::Right(ready(Ok(not_grpc())));
         }
-        let (parts, body) = request.into_parts();
-        let call = Call::open(&parts, self.shared.bound.load_full(), self.shared.clock.now());
-        let request = Request::from_parts(parts, body);
-        self.shared.count_at_end(&call);
-        self.stack.call(Governed { call, request })
+        let (mut parts, body) = request.into_parts();
+        let peer = parts.extensions.remove();
+        let call = Call::open(&parts, peer, Arc::clone(&self.shared));
+        Either::Left(self.stack.call(Governed { call, request: Request::from_parts(parts, body) }))
     }
 }
 

@@ -12,7 +12,7 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use oaas_catalog::RateLimit;
-use oaas_model::Clock;
+use oaas_model::{Clock, Timestamp};
 use parking_lot::RwLock;
 
 /// Keys that are kept; beyond it the idle ones are swept. Keys exist for authenticated applications, and for
@@ -29,14 +29,23 @@ const STRANGERS_RATE: RateLimit = RateLimit { per_second: 500, burst: 1000 };
 /// Calls that they may have in flight there, so that nobody fills the process without a credential.
 const STRANGERS_AT_ONCE: u32 = 500;
 
-type Key = (Arc<str>, Box<str>);
 type Gcra = RateLimiter<NotKeyed, InMemoryState, GovernorTime, NoOpMiddleware<Nanos>>;
 
 /// All limiters of the process.
 pub struct Limits {
     clock: Arc<dyn Clock>,
-    keyed: RwLock<HashMap<Key, Arc<Limiter>>>,
+    keyed: RwLock<Keyed>,
 }
+
+/// Limiters by application and service. Names are those of the callers' file and the catalog, so nobody can
+/// choose them to collide.
+#[derive(Default)]
+struct Keyed {
+    by_application: Map<Arc<str>, Map<Box<str>, Arc<Limiter>>>,
+    count: usize,
+}
+
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// The limits of one application on one service.
 pub struct Limiter {
@@ -45,7 +54,6 @@ pub struct Limiter {
     gcra: Option<Gcra>,
     in_flight: AtomicU32,
     used_ns: AtomicU64,
-    clock: Arc<dyn Clock>,
 }
 
 /// What a rate says.
@@ -72,27 +80,20 @@ impl Limits {
         rate: Option<RateLimit>,
         concurrency: Option<u32>,
     ) -> Arc<Limiter> {
-        let key = (Arc::clone(application), Box::from(service));
-        if let Some(limiter) = self.keyed.read().get(&key)
-            && limiter.rate == rate
-            && limiter.concurrency == concurrency
-        {
+        let fits = |limiter: &&Arc<Limiter>| limiter.rate == rate && limiter.concurrency == concurrency;
+        if let Some(limiter) = self.keyed.read().get(application, service).filter(fits) {
             return Arc::clone(limiter);
         }
-        let fresh = Arc::new(Limiter::new(rate, concurrency, Arc::clone(&self.clock)));
         let mut keyed = self.keyed.write();
-        if keyed.len() >= KEYS_MAX {
-            self.sweep(&mut keyed);
+        if let Some(limiter) = keyed.get(application, service).filter(fits) {
+            return Arc::clone(limiter);
         }
-        match keyed.get(&key) {
-            Some(limiter) if limiter.rate == rate && limiter.concurrency == concurrency => {
-                Arc::clone(limiter)
-            }
-            _ => {
-                keyed.insert(key, Arc::clone(&fresh));
-                fresh
-            }
+        if keyed.count >= KEYS_MAX {
+            keyed.sweep(self.clock.now());
         }
+        let fresh = Arc::new(Limiter::new(rate, concurrency, Arc::clone(&self.clock)));
+        keyed.put(application, service, Arc::clone(&fresh));
+        fresh
     }
 
     /// The limiter of `application` on the platform's own services.
@@ -105,15 +106,31 @@ impl Limits {
     pub fn strangers(&self, method: &str) -> Arc<Limiter> {
         self.of(&Arc::from(""), method, Some(STRANGERS_RATE), Some(STRANGERS_AT_ONCE))
     }
+}
+
+impl Keyed {
+    fn get(&self, application: &str, service: &str) -> Option<&Arc<Limiter>> {
+        self.by_application.get(application)?.get(service)
+    }
+
+    fn put(&mut self, application: &Arc<str>, service: &str, limiter: Arc<Limiter>) {
+        let services = self.by_application.entry(Arc::clone(application)).or_default();
+        let before = services.insert(service.into(), limiter);
+        self.count += usize::from(before.is_none());
+    }
 
     /// Drops limiters that are idle: they would be full again anyway.
-    fn sweep(&self, keyed: &mut HashMap<Key, Arc<Limiter>>) {
+    fn sweep(&mut self, now: Timestamp) {
         let idle_ns = u64::try_from(IDLE.as_nanos()).unwrap_or(u64::MAX);
-        let now_ns = self.clock.now().steady_ns;
-        keyed.retain(|_, limiter| {
+        let stays = |limiter: &Limiter| {
             limiter.in_flight.load(Ordering::Relaxed) > 0
-                || now_ns.saturating_sub(limiter.used_ns.load(Ordering::Relaxed)) < idle_ns
+                || now.steady_ns.saturating_sub(limiter.used_ns.load(Ordering::Relaxed)) < idle_ns
+        };
+        self.by_application.retain(|_, services| {
+            services.retain(|_, limiter| stays(limiter));
+            !services.is_empty()
         });
+        self.count = self.by_application.values().map(HashMap::len).sum();
     }
 }
 
@@ -123,15 +140,15 @@ impl Limiter {
             let one = NonZeroU32::MIN;
             let quota = Quota::per_second(NonZeroU32::new(rate.per_second).unwrap_or(one))
                 .allow_burst(NonZeroU32::new(rate.burst).unwrap_or(one));
-            RateLimiter::direct_with_clock(quota, GovernorTime(Arc::clone(&clock)))
+            RateLimiter::direct_with_clock(quota, GovernorTime(clock))
         });
-        Self { rate, concurrency, gcra, in_flight: AtomicU32::new(0), used_ns: AtomicU64::new(0), clock }
+        Self { rate, concurrency, gcra, in_flight: AtomicU32::new(0), used_ns: AtomicU64::new(0) }
     }
 
-    /// Takes one call from the rate.
-    pub fn rate(&self) -> Verdict {
+    /// Takes one call that came at `now` from the rate.
+    pub fn rate(&self, now: Timestamp) -> Verdict {
         let Some(gcra) = &self.gcra else { return Verdict::Pass };
-        let now = self.clock.now().steady_ns;
+        let now = now.steady_ns;
         self.used_ns.store(now, Ordering::Relaxed);
         match gcra.check() {
             Ok(()) => Verdict::Pass,
@@ -186,14 +203,14 @@ mod tests {
         let rate = Some(RateLimit { per_second: 10, burst: 5 });
         let app: Arc<str> = "a".into();
         let limiter = limits.of(&app, "s", rate, None);
-        let passed = (0..100).filter(|_| limiter.rate() == Verdict::Pass).count();
+        let passed = (0..100).filter(|_| limiter.rate(clock.now()) == Verdict::Pass).count();
         assert_eq!(passed, 5);
-        let Verdict::Wait(wait) = limiter.rate() else { panic!("must wait") };
+        let Verdict::Wait(wait) = limiter.rate(clock.now()) else { panic!("must wait") };
         assert_eq!(wait, Duration::from_millis(100));
         clock.advance(wait - Duration::from_nanos(1));
-        assert!(matches!(limiter.rate(), Verdict::Wait(_)));
+        assert!(matches!(limiter.rate(clock.now()), Verdict::Wait(_)));
         clock.advance(Duration::from_nanos(1));
-        assert_eq!(limiter.rate(), Verdict::Pass);
+        assert_eq!(limiter.rate(clock.now()), Verdict::Pass);
         assert!(Arc::ptr_eq(&limiter, &limits.of(&app, "s", rate, None)));
         assert!(!Arc::ptr_eq(&limiter, &limits.of(&app, "s", None, None)));
     }

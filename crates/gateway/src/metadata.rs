@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use oaas_model::Timestamp;
 
 use crate::auth::KEY_HEADER;
 use crate::bound::BoundMethod;
 use crate::call::Call;
+use crate::rescue;
 use crate::trace_context::traceparent;
 
 /// Ours, in both directions.
@@ -33,22 +33,19 @@ const ENDS_HERE: [&str; 12] = [
 pub const MARGIN: Duration = Duration::from_millis(2);
 
 /// Makes the caller's headers the upstream's.
-pub fn towards_upstream(headers: &mut HeaderMap, call: &Call, method: &BoundMethod, now: Timestamp) {
+pub fn towards_upstream(headers: &mut HeaderMap, call: &Call, method: &BoundMethod) {
     let credentials: &[&str] = match method.entry.forward_credentials {
         true => &[],
         false => &["authorization", KEY_HEADER, "cookie"],
     };
     strip(headers, &[&ENDS_HERE, credentials]);
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    if let Some(deadline) = call.deadline() {
-        headers.insert("grpc-timeout", grpc_timeout(deadline.at.since(now).saturating_sub(MARGIN)));
-    }
-    set(headers, "oaas-call-id", &call.id.to_string());
+    headers.insert(rescue::CALL_ID, call.id_header());
     if let Some(application) = call.application() {
         set(headers, "oaas-application", &application.id);
     }
     if let Some(on_behalf_of) = call.on_behalf_of() {
-        set(headers, "oaas-on-behalf-of", &on_behalf_of);
+        set(headers, "oaas-on-behalf-of", on_behalf_of);
     }
     if let Some((trace_id, span_id, sampled)) = call.trace_parent()
         && let Some(value) = traceparent(trace_id, span_id, sampled)
@@ -73,8 +70,7 @@ fn strip(headers: &mut HeaderMap, lists: &[&[&str]]) {
         let name = name.as_str();
         name.starts_with(RESERVED) || lists.iter().any(|list| list.contains(&name))
     };
-    let ending: Vec<HeaderName> = headers.keys().filter(ends).cloned().collect();
-    for name in ending {
+    while let Some(name) = headers.keys().find(ends).cloned() {
         headers.remove(name);
     }
 }
@@ -85,35 +81,9 @@ fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     }
 }
 
-/// A `grpc-timeout` of at most eight digits, never longer than `left`.
-#[must_use]
-pub fn grpc_timeout(left: Duration) -> HeaderValue {
-    let us = left.as_micros();
-    let text = if us < 100_000_000 {
-        format!("{us}u")
-    } else if left.as_millis() < 100_000_000 {
-        format!("{}m", left.as_millis())
-    } else {
-        format!("{}S", left.as_secs().min(99_999_999))
-    };
-    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("0u"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn timeouts_have_at_most_eight_digits() {
-        for (left, text) in [
-            (Duration::ZERO, "0u"),
-            (Duration::from_micros(99_999_999), "99999999u"),
-            (Duration::from_secs(100), "100000m"),
-            (Duration::from_secs(100_000), "100000S"),
-        ] {
-            assert_eq!(grpc_timeout(left), text);
-        }
-    }
 
     #[test]
     fn what_is_ours_and_what_ends_here_is_gone() {

@@ -111,7 +111,7 @@ impl Metrics {
 
 impl MethodMetrics {
     /// Counts the end of a call.
-    pub fn count(&self, outcome: &Outcome, now: Timestamp) {
+    pub fn count(&self, outcome: &Outcome) {
         if let Some(counter) = self.by_code.get(usize::from(outcome.code.number())) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
@@ -127,7 +127,7 @@ impl MethodMetrics {
         if let Some(counter) = self.latency.get(bucket) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
-        self.recent.lock().count(bucket, minute(now));
+        self.recent.lock().count(bucket, minute(outcome.at));
     }
 
     /// A quantile of the last minutes' latencies: the upper bound of its bucket. None without calls.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use oaas_metering::Ended;
-use oaas_model::{Code, Reason};
+use oaas_model::{Code, Reason, Timestamp};
 
 use crate::rejection::Executed;
 
@@ -56,6 +56,8 @@ pub enum Failure {
 /// How a call ended.
 #[derive(Clone, Debug)]
 pub struct Outcome {
+    /// When.
+    pub at: Timestamp,
     /// gRPC status.
     pub code: Code,
     /// The gateway's reason, where it made the status.

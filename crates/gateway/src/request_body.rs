@@ -78,34 +78,20 @@ impl HttpBody for RequestBody {
 mod tests {
     use http::{HeaderMap, Request};
     use http_body_util::{BodyExt as _, StreamBody};
-    use oaas_catalog::Snapshot;
-    use oaas_model::Timestamp;
 
     use super::*;
-    use crate::bound::Bound;
-
-    /// A call of a method that no catalog has.
-    fn call() -> Arc<Call> {
-        let snapshot = Snapshot {
-            version: "c-0".into(),
-            services: [].into(),
-            methods: [].into(),
-            plans: [].into(),
-            callers: Arc::default(),
-            descriptors: prost_reflect::DescriptorPool::new(),
-        };
-        let bound = Arc::new(Bound::new(Arc::new(snapshot), "oaas:".into(), Vec::new()));
-        let (parts, ()) = Request::new(()).into_parts();
-        Call::open(&parts, bound, Timestamp { steady_ns: 0, unix_ns: 0 })
-    }
+    use crate::platform::tests::fixture::Fixture;
 
     #[tokio::test]
     async fn trailers_tell_nobody_who_calls() {
+        let fixture = Fixture::start().await;
+        let (parts, ()) = Request::new(()).into_parts();
+        let call = Call::open(&parts, None, Arc::clone(fixture.gateway.shared()));
         let mut trailers = HeaderMap::new();
         trailers.insert("oaas-application", "operator".parse().unwrap());
         trailers.insert("x-checksum", "7".parse().unwrap());
         let frames = futures_util::stream::iter([Ok(Frame::trailers(trailers))]);
-        let body = RequestBody::new(StreamBody::new(frames).boxed_unsync(), call());
+        let body = RequestBody::new(StreamBody::new(frames).boxed_unsync(), call);
         let passed = body.collect().await.unwrap().trailers().cloned().unwrap();
         assert_eq!(passed.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["x-checksum"]);
     }

@@ -85,6 +85,8 @@ pub struct Shared {
     pub draining: AtomicBool,
     /// The edge's way out: a call that ends when it is cut was cut by us, not left by its caller.
     pub drain: Drain,
+    /// What records say of calls that stayed in this process.
+    pub(crate) local: Arc<str>,
     /// Budgets that were told of, and when: one alert each a minute.
     pub(crate) budget_alerts: Mutex<HashMap<(String, String, String), Timestamp>>,
 }
@@ -118,18 +120,6 @@ impl Shared {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
-    }
-
-    /// Has the end of `call` counted.
-    pub fn count_at_end(self: &Arc<Self>, call: &Arc<Call>) {
-        let shared = Arc::clone(self);
-        call.at_end(move |call, outcome| {
-            let metrics = match call.method() {
-                Some(method) => Arc::clone(&method.metrics),
-                None => shared.metrics.unknown(),
-            };
-            metrics.count(outcome, shared.clock.now());
-        });
     }
 
     /// Tells of the changes of state that a call brought about.

@@ -4,7 +4,6 @@
 //! What happens at the end of a call is in `conclusion.rs`, once for all of them.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use http::Response;
 use tower::{Service, ServiceBuilder};
@@ -24,44 +23,43 @@ use crate::layer::rescue::RescueLayer;
 use crate::layer::shed::Shed;
 use crate::layer::trace::TraceLayer;
 use crate::layer::upstream::Upstream;
-use crate::shared::Shared;
 
 /// The stack; `edge` is above it and opens the [`crate::call::Call`] that all layers share.
-pub fn stack(
-    shared: &Arc<Shared>,
-) -> impl Service<Governed, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
-+ Clone
+///
+/// The layers have no state, so that a call can take the whole stack with it for nothing; what calls share is
+/// in [`crate::call::Call::shared`].
+pub fn stack() -> impl Service<Governed, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
++ Copy
 + Send
 + 'static {
-    let shared = || Arc::clone(shared);
     ServiceBuilder::new()
         // One span a call, joined to the caller's trace.
-        .layer(TraceLayer { shared: shared() })
+        .layer(TraceLayer)
         // One record a call, admitted or refused; wraps all that can refuse.
-        .layer(AuditLayer { shared: shared() })
+        .layer(AuditLayer)
         // The only place where a refusal becomes a gRPC status.
         .layer(RescueLayer)
         // Is this process full?                          UNAVAILABLE / OVERLOADED
-        .layer(GateLayer(Shed { shared: shared() }))
+        .layer(GateLayer(Shed))
         // Who calls?                                     UNAUTHENTICATED
-        .layer(GateLayer(Authenticate { shared: shared() }))
+        .layer(GateLayer(Authenticate))
         // In the catalog, visible, subscribed?           UNIMPLEMENTED / PERMISSION_DENIED
         .layer(GateLayer(Admit))
         // Within the caller's rate and concurrency?      RESOURCE_EXHAUSTED + RetryInfo
-        .layer(GateLayer(RateLimit { shared: shared() }))
+        .layer(GateLayer(RateLimit))
         // min(grpc-timeout, catalog), the whole stream.  DEADLINE_EXCEEDED
         // It also covers the layers that read a whole request, which its caller may trickle in.
-        .layer(DeadlineLayer { shared: shared() })
+        .layer(DeadlineLayer)
         // Is the idempotency key another call's?         ABORTED / IN_FLIGHT, INVALID_ARGUMENT / KEY_REUSED
-        .layer(IdempotencyLayer { shared: shared() })
+        .layer(IdempotencyLayer)
         // Is the capability healthy?                     a degraded answer, or UNAVAILABLE / CIRCUIT_OPEN
-        .layer(BreakerLayer { shared: shared() })
+        .layer(BreakerLayer)
         // Within the period's calls, the money at stake? RESOURCE_EXHAUSTED
-        .layer(QuotaLayer { shared: shared() })
+        .layer(QuotaLayer)
         // The journal's word that the call will be made. UNAVAILABLE / AUDIT_UNAVAILABLE
-        .layer(IntentLayer { shared: shared() })
+        .layer(IntentLayer)
         // A capability in this process, or a balanced connection to another one.
-        .service(Upstream { shared: shared() })
+        .service(Upstream)
 }
 
 #[cfg(test)]

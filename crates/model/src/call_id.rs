@@ -22,6 +22,12 @@ impl CallId {
         self.0.as_bytes()
     }
 
+    /// Writes the id as text into `buffer`.
+    #[must_use]
+    pub fn encode<'b>(&self, buffer: &'b mut [u8; 36]) -> &'b str {
+        self.0.as_hyphenated().encode_lower(buffer)
+    }
+
     /// Reads the 16 bytes of a journal record; `None` when there are not 16.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {

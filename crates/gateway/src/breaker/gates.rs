@@ -1,6 +1,6 @@
 //! The two breakers before a call: the application's own and the service's.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use oaas_model::Timestamp;
@@ -104,8 +104,7 @@ impl Gates {
 
 /// The digest by which breakers tell applications apart; never 0.
 pub(super) fn caller(application: &str) -> Caller {
-    let mut hasher = DefaultHasher::new();
-    application.hash(&mut hasher);
-    let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
+    let digest = foldhash::quality::FixedState::default().hash_one(application);
+    let [a, b, c, d, ..] = digest.to_le_bytes();
     Caller::from_le_bytes([a, b, c, d]).max(1)
 }

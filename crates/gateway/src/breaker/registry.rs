@@ -1,7 +1,7 @@
 //! All breakers of a gateway, by service and by (service, application).
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use oaas_model::Timestamp;
@@ -27,9 +27,12 @@ pub struct Breakers {
     seed: u64,
 }
 
+/// By names of the catalog and the callers' file, which nobody can choose to collide.
+type Map<V> = HashMap<Box<str>, V, foldhash::fast::RandomState>;
+
 #[derive(Debug, Default)]
 struct Shard {
-    services: HashMap<Box<str>, Keys>,
+    services: Map<Keys>,
     /// Breakers of applications in all of `services`.
     applications: usize,
 }
@@ -37,7 +40,7 @@ struct Shard {
 #[derive(Debug, Default)]
 struct Keys {
     service: Option<Arc<Breaker>>,
-    applications: HashMap<Box<str>, Arc<Breaker>>,
+    applications: Map<Arc<Breaker>>,
 }
 
 impl Keys {
@@ -138,9 +141,7 @@ impl Breakers {
     }
 
     fn digest(&self, service: &str, application: Option<&str>) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (self.seed, service, application).hash(&mut hasher);
-        hasher.finish()
+        foldhash::quality::FixedState::with_seed(self.seed).hash_one((service, application))
     }
 }
 

@@ -193,6 +193,8 @@ impl EdgeState {
             .max_buf_size(header_list.max(HTTP1_BUFFER_MIN));
         http.http2()
             .timer(TokioTimer::new())
+            // No gRPC client reads it.
+            .auto_date_header(false)
             .keep_alive_interval(limits.keep_alive_interval)
             .keep_alive_timeout(limits.keep_alive_timeout)
             .max_concurrent_streams(limits.streams_max)

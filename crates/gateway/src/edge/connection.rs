@@ -43,7 +43,7 @@ const CLOSE_FLUSH: Duration = Duration::from_secs(1);
 /// What a connection's calls and its clocks share.
 pub(super) struct Connection {
     edge: Arc<EdgeState>,
-    peer: PeerInfo,
+    peer: Arc<PeerInfo>,
     in_flight: AtomicU64,
     requests: AtomicU64,
     early_resets: AtomicU64,
@@ -57,7 +57,7 @@ impl Connection {
     fn new(edge: &Arc<EdgeState>, peer: PeerInfo) -> Arc<Self> {
         Arc::new(Self {
             edge: Arc::clone(edge),
-            peer,
+            peer: Arc::new(peer),
             in_flight: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             early_resets: AtomicU64::new(0),
@@ -76,7 +76,7 @@ impl Connection {
         &self.edge.counters
     }
 
-    pub(super) fn peer(&self) -> &PeerInfo {
+    pub(super) fn peer(&self) -> &Arc<PeerInfo> {
         &self.peer
     }
 }
@@ -149,14 +149,14 @@ pub(super) async fn run<S, F>(
     let leaving = phase.clone();
     let opened = async {
         let Some(tls) = &edge.tls else {
-            let peer = PeerInfo { addr, san_uris: Arc::from([]), tls: false };
+            let peer = PeerInfo::new(addr, Arc::from([]), false);
             return open(tcp, peer, &edge).await.map(|(io, version, peer)| (Io::Plain(io), version, peer));
         };
         let handshake = TlsAcceptor::from(tls.current()).accept(tcp);
         match timeout(edge.limits.tls_handshake, handshake).await {
             Ok(Ok(stream)) => {
                 let san_uris = tls::san_uris(stream.get_ref().1);
-                let peer = PeerInfo { addr, san_uris, tls: true };
+                let peer = PeerInfo::new(addr, san_uris, true);
                 let opened = open(stream, peer, &edge).await;
                 opened.map(|(io, version, peer)| (Io::Tls(Box::new(io)), version, peer))
             }

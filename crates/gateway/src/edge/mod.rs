@@ -25,14 +25,22 @@ pub use limits::EdgeLimits;
 pub use tls::{ClientCertificates, ReloadableTls, ServerTls, TlsError};
 pub use unread::{nothing_to_read, read_within};
 
-/// Who is at the other end of the connection; a request extension.
+/// Who is at the other end of the connection; an `Arc` of it is a request extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerInfo {
     /// Where the connection comes from.
     pub addr: SocketAddr,
+    /// The same as text, as records have it. Example: "10.1.2.3:50412".
+    pub shown: Box<str>,
     /// The URIs in the client certificate's subject alternative name; empty without mTLS. The certificate was
     /// verified against the configured authorities. Example: "spiffe://example.com/warehouse".
     pub san_uris: Arc<[String]>,
     /// The connection is encrypted.
     pub tls: bool,
+}
+
+impl PeerInfo {
+    fn new(addr: SocketAddr, san_uris: Arc<[String]>, tls: bool) -> Self {
+        Self { addr, shown: addr.to_string().into(), san_uris, tls }
+    }
 }

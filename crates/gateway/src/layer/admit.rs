@@ -23,7 +23,7 @@ impl Gate for Admit {
         let plan = match call.application() {
             Some(application) => {
                 call.snapshot()
-                    .access(entry, &application, call.arrived.unix_ms())
+                    .access(entry, application, call.arrived.unix_ms())
                     .map_err(|refused| denied(call, refused.reason))?
                     .plan
             }
@@ -31,13 +31,15 @@ impl Gate for Admit {
             None => None,
         };
         call.decided("admit", plan.as_ref().map_or("open", |_| "subscribed"), &[]);
-        call.admitted(plan);
+        if let Some(plan) = plan {
+            call.admitted(plan);
+        }
         Ok(())
     }
 }
 
 fn denied(call: &Call, reason: Reason) -> Box<Rejection> {
-    let (path, service) = (&call.path, call.service_name());
+    let (path, service) = (call.path(), call.service_name());
     let message = match reason {
         Reason::MethodUnknown => format!("method {path} is not known"),
         Reason::SubscriptionPending => format!("the subscription to {service} waits for its approval"),

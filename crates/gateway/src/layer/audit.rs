@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{HeaderValue, Response};
+use http::Response;
 use http_body_util::BodyExt as _;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
@@ -18,18 +18,14 @@ use crate::conclusion::{Conclusion, Durable};
 use crate::gate::Governed;
 use crate::outcome::status_in;
 use crate::rescue;
-use crate::shared::Shared;
 
 /// Puts the audit above what is below.
-#[derive(Clone)]
-pub struct AuditLayer {
-    pub shared: Arc<Shared>,
-}
+#[derive(Clone, Copy, Debug)]
+pub struct AuditLayer;
 
 /// The audit.
-#[derive(Clone)]
+#[derive(Clone, Copy, Debug)]
 pub struct Audit<S> {
-    shared: Arc<Shared>,
     inner: S,
 }
 
@@ -37,7 +33,7 @@ impl<S> Layer<S> for AuditLayer {
     type Service = Audit<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Audit { shared: Arc::clone(&self.shared), inner }
+        Audit { inner }
     }
 }
 
@@ -54,7 +50,7 @@ where
     }
 
     fn call(&mut self, governed: Governed) -> Self::Future {
-        let conclusion = Conclusion::new(Arc::clone(&governed.call), Arc::clone(&self.shared));
+        let conclusion = Conclusion::new(Arc::clone(&governed.call));
         AuditFuture { conclusion: Some(conclusion), inner: self.inner.call(governed), last: None }
     }
 }
@@ -80,9 +76,7 @@ where
         if this.last.is_none() {
             let Ok(mut response) = ready!(this.inner.poll(cx));
             let Some(mut conclusion) = this.conclusion.take() else { return Poll::Pending };
-            if let Ok(id) = HeaderValue::from_str(&conclusion.call().id.to_string()) {
-                response.headers_mut().insert(rescue::CALL_ID, id);
-            }
+            response.headers_mut().insert(rescue::CALL_ID, conclusion.call().id_header());
             conclusion.call().capture_encoding(response.headers().get("grpc-encoding"));
             let Some(code) = status_in(response.headers()) else {
                 conclusion.mark_degraded(response.headers_mut());

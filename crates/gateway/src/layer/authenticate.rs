@@ -10,19 +10,16 @@ use crate::auth::Identity;
 use crate::call::Call;
 use crate::gate::Gate;
 use crate::rejection::{Rejection, Retry};
-use crate::shared::Shared;
 
 /// Establishes the calling application from its key, token or certificate.
-#[derive(Clone)]
-pub struct Authenticate {
-    pub shared: Arc<Shared>,
-}
+#[derive(Clone, Copy, Debug)]
+pub struct Authenticate;
 
 impl Gate for Authenticate {
     fn decide(&self, call: &Arc<Call>, request: &mut Request<Body>) -> Result<(), Box<Rejection>> {
         let callers = &call.snapshot().callers;
         let unix_ms = call.arrived.unix_ms();
-        match self.shared.auth.identify(callers, request.headers(), &call.san_uris, unix_ms) {
+        match call.shared.auth.identify(callers, request.headers(), call.san_uris(), unix_ms) {
             Ok(Some(Identity { application, on_behalf_of, by })) => {
                 call.decided("authenticate", by, &[]);
                 call.authenticated(application, on_behalf_of);

@@ -13,13 +13,13 @@ use oaas_catalog::Degraded;
 use oaas_model::{Code, Reason};
 use tower::{Layer, Service};
 
+use crate::bound::BoundMethod;
 use crate::breaker::{Ending, Refused, Scope, classify};
 use crate::call::Call;
 use crate::degrade::AnswerKey;
 use crate::gate::{GateFuture, Governed};
 use crate::outcome::{Failure, GRPC_STATUS, Origin, Outcome};
 use crate::rejection::{Rejection, Retry};
-use crate::shared::Shared;
 use crate::{Body, buffer};
 
 /// How much before the deadline that it was given an upstream may end a call: gRPC's C core keeps time in
@@ -27,15 +27,12 @@ use crate::{Body, buffer};
 const UPSTREAM_ROUNDING: Duration = Duration::from_millis(3);
 
 /// Puts the breakers before what is below.
-#[derive(Clone)]
-pub struct BreakerLayer {
-    pub shared: Arc<Shared>,
-}
+#[derive(Clone, Copy, Debug)]
+pub struct BreakerLayer;
 
 /// The breakers and what is below them.
-#[derive(Clone)]
+#[derive(Clone, Copy, Debug)]
 pub struct Breaking<S> {
-    shared: Arc<Shared>,
     inner: S,
 }
 
@@ -43,7 +40,7 @@ impl<S> Layer<S> for BreakerLayer {
     type Service = Breaking<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Breaking { shared: Arc::clone(&self.shared), inner }
+        Breaking { inner }
     }
 }
 
@@ -70,10 +67,9 @@ where
             return Left(GateFuture::Open { inner: self.inner.call(governed) });
         };
         if let Degraded::LastGood { age_max } = method.entry.degraded {
-            let (shared, inner) = (Arc::clone(&self.shared), self.inner.clone());
-            return Right(Box::pin(last_good(shared, inner, governed, age_max)));
+            return Right(Box::pin(last_good(self.inner.clone(), governed, age_max)));
         }
-        let refused = permits(&self.shared, &call).err();
+        let refused = permits(&call).err();
         match (&method.entry.degraded, refused) {
             (_, None) => Left(GateFuture::Open { inner: self.inner.call(governed) }),
             (Degraded::Message(message), Some(_)) => {
@@ -102,20 +98,20 @@ where
 pub struct Substitute(pub Arc<str>);
 
 /// Asks the call's breakers, and leaves for the end of the call to tell them how it went.
-fn permits(shared: &Arc<Shared>, call: &Arc<Call>) -> Result<(), (Scope, Refused)> {
-    let Some(method) = call.method() else { return Ok(()) };
-    let application = call.application();
-    let gates = shared.breakers.gates(&method.entry.service, application.as_ref().map(|a| &*a.id));
-    let policy = method.policy.clone();
-    let (admission, changes) = gates.admit(&policy, shared.clock.now());
+fn permits(call: &Arc<Call>) -> Result<(), (Scope, Refused)> {
+    let (Some(method), shared) = (call.method(), &call.shared) else { return Ok(()) };
+    let gates = shared.breakers.gates(&method.entry.service, call.application().map(|a| &*a.id));
+    let (admission, changes) = gates.admit(&method.policy, shared.clock.now());
     shared.announce(call, &changes);
     match admission {
         Ok(pass) => {
             call.decided("breaker", "allowed", &[]);
-            let shared = Arc::clone(shared);
             call.at_end(move |call, outcome| {
-                let sample = classify(&policy, &ending(call, outcome));
-                let changes = gates.record(&policy, pass, sample, shared.clock.now());
+                let (Some(BoundMethod { policy, .. }), shared) = (call.method(), &call.shared) else {
+                    return;
+                };
+                let sample = classify(policy, &ending(call, outcome));
+                let changes = gates.record(policy, pass, sample, outcome.at);
                 shared.announce(call, &changes);
             });
             Ok(())
@@ -174,18 +170,19 @@ fn substitute(call: &Call, path: &Arc<str>) -> Option<Substitute> {
 
 /// With an open breaker the last good answer to the same request, else the call, whose answer is kept. The
 /// breaker is asked when the request is there: who trickles it in must not hold a probe meanwhile.
-async fn last_good<S>(shared: Arc<Shared>, mut inner: S, governed: Governed, age_max: Duration) -> Answer
+async fn last_good<S>(mut inner: S, governed: Governed, age_max: Duration) -> Answer
 where
     S: Service<Governed, Response = Response<Body>, Error = Box<Rejection>>,
 {
     let call = governed.call;
+    let shared = &call.shared;
     let limit = call.entry().map_or(0, |entry| entry.request_bytes_max);
     let (parts, body) = governed.request.into_parts();
     let (frames, trailers) = buffer::whole(body, limit, &shared.requests).await?;
     let application = call.application().map_or_else(String::new, |a| a.id.to_string());
     let user = call.on_behalf_of().unwrap_or_default();
-    let key = AnswerKey::of(Arc::from(&*call.path), &application, &user, std::slice::from_ref(&frames));
-    let Err(refused) = permits(&shared, &call) else {
+    let key = AnswerKey::of(Arc::from(call.path()), &application, user, std::slice::from_ref(&frames));
+    let Err(refused) = permits(&call) else {
         call.capture(key);
         let request = http::Request::from_parts(parts, buffer::again(frames, trailers));
         return inner.call(Governed { call, request }).await;

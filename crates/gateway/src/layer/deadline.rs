@@ -17,21 +17,17 @@ use crate::Body;
 use crate::call::{Call, Deadline, Intent};
 use crate::gate::Governed;
 use crate::rejection::{Executed, Rejection, Retry};
-use crate::shared::Shared;
 
 /// When a client that was cut should try again: by then another process has its calls.
 const CUT_PUSHBACK: Duration = Duration::from_secs(1);
 
 /// Puts the deadline over what is below.
-#[derive(Clone)]
-pub struct DeadlineLayer {
-    pub shared: Arc<Shared>,
-}
+#[derive(Clone, Copy, Debug)]
+pub struct DeadlineLayer;
 
 /// The deadline and what is below it.
-#[derive(Clone)]
+#[derive(Clone, Copy, Debug)]
 pub struct Timed<S> {
-    shared: Arc<Shared>,
     inner: S,
 }
 
@@ -39,7 +35,7 @@ impl<S> Layer<S> for DeadlineLayer {
     type Service = Timed<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Timed { shared: Arc::clone(&self.shared), inner }
+        Timed { inner }
     }
 }
 
@@ -57,15 +53,8 @@ where
 
     fn call(&mut self, governed: Governed) -> Self::Future {
         let call = Arc::clone(&governed.call);
-        let now = self.shared.clock.now();
-        match set(&call, governed.request.headers(), now) {
-            Ok(left) => TimedFuture::Running {
-                inner: self.inner.call(governed),
-                shared: Arc::clone(&self.shared),
-                call,
-                left,
-                timer: None,
-            },
+        match set(&call, governed.request.headers(), call.shared.clock.now()) {
+            Ok(left) => TimedFuture::Running { inner: self.inner.call(governed), call, left, timer: None },
             Err(rejection) => TimedFuture::Over { rejection: Some(rejection) },
         }
     }
@@ -184,7 +173,6 @@ pin_project! {
         Running {
             #[pin]
             inner: F,
-            shared: Arc<Shared>,
             call: Arc<Call>,
             left: Duration,
             // Made only when the answer is not there at once: most answers of this process are.
@@ -207,16 +195,16 @@ where
                 Some(rejection) => Poll::Ready(Err(rejection)),
                 None => Poll::Pending,
             },
-            TimedProjection::Running { inner, shared, call, left, timer } => {
+            TimedProjection::Running { inner, call, left, timer } => {
                 if let Poll::Ready(answer) = inner.poll(cx) {
                     return Poll::Ready(answer);
                 }
-                if shared.drain.is_cut() {
+                if call.shared.drain.is_cut() {
                     return Poll::Ready(Err(Box::new(cut(call))));
                 }
                 let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(*left)));
                 ready!(timer.as_mut().poll(cx));
-                let now = shared.clock.now();
+                let now = call.shared.clock.now();
                 // Without an intent nothing was sent: the request itself came too slowly.
                 let rejection = match call.intent() {
                     Intent::None => expired(call, now),

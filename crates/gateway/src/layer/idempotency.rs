@@ -18,7 +18,6 @@ use crate::call::Call;
 use crate::gate::Governed;
 use crate::idempotency::{self, Key, Taken};
 use crate::rejection::{Rejection, Retry};
-use crate::shared::Shared;
 use crate::{Body, buffer, stake};
 
 /// The longest wait that a repeat is told: most calls are over long before their deadline.
@@ -27,15 +26,12 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 const WAIT_MIN: Duration = Duration::from_millis(20);
 
 /// Puts the check of idempotency keys before what is below.
-#[derive(Clone)]
-pub struct IdempotencyLayer {
-    pub shared: Arc<Shared>,
-}
+#[derive(Clone, Copy, Debug)]
+pub struct IdempotencyLayer;
 
 /// The check of idempotency keys, and what is below it.
-#[derive(Clone)]
+#[derive(Clone, Copy, Debug)]
 pub struct Idempotent<S> {
-    shared: Arc<Shared>,
     inner: S,
 }
 
@@ -43,7 +39,7 @@ impl<S> Layer<S> for IdempotencyLayer {
     type Service = Idempotent<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Idempotent { shared: Arc::clone(&self.shared), inner }
+        Idempotent { inner }
     }
 }
 
@@ -72,23 +68,18 @@ where
         if entry.effect != Effect::Write || entry.is_streaming() {
             return Either::Left(self.inner.call(governed));
         }
-        let (key, entry) = (Key::new(&application.id, &call.path, digest), Arc::clone(entry));
-        Either::Right(Box::pin(alone(Arc::clone(&self.shared), self.inner.clone(), governed, key, entry)))
+        let (key, entry) = (Key::new(&application.id, call.path(), digest), Arc::clone(entry));
+        Either::Right(Box::pin(alone(self.inner.clone(), governed, key, entry)))
     }
 }
 
 /// Makes the call when its key is free, or the same request's.
-async fn alone<S>(
-    shared: Arc<Shared>,
-    mut inner: S,
-    governed: Governed,
-    key: Key,
-    entry: Arc<MethodEntry>,
-) -> Answer
+async fn alone<S>(mut inner: S, governed: Governed, key: Key, entry: Arc<MethodEntry>) -> Answer
 where
     S: Service<Governed, Response = Response<Body>, Error = Box<Rejection>>,
 {
     let Governed { call, request } = governed;
+    let shared = &call.shared;
     let (parts, body) = request.into_parts();
     let (frames, trailers) = buffer::whole(body, entry.request_bytes_max, &shared.requests).await?;
     let digest = digest(&frames, &parts.headers, &entry);
@@ -99,7 +90,7 @@ where
         return Err(Box::new(refused(taken, now)));
     }
     call.decided("idempotency", "allowed", &[]);
-    call.at_end(move |_: &Call, outcome| match outcome.ended().settle() {
+    call.at_end(move |Call { shared, .. }, outcome| match outcome.ended().settle() {
         Settle::Released => shared.idempotency.forget(key),
         _ => shared.idempotency.finish(key, digest, shared.clock.now()),
     });

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -10,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::Either;
 use http::Response;
 use oaas_audit::JournalError;
-use oaas_audit::record::{self, audit_record::Event};
+use oaas_audit::draft;
 use oaas_catalog::AuditMode;
 use oaas_model::Reason;
 use tower::{Layer, Service};
@@ -25,15 +24,12 @@ use crate::shared::Shared;
 const PUSHBACK: Duration = Duration::from_secs(5);
 
 /// Puts the intent before what is below.
-#[derive(Clone)]
-pub struct IntentLayer {
-    pub shared: Arc<Shared>,
-}
+#[derive(Clone, Copy, Debug)]
+pub struct IntentLayer;
 
 /// The intent, and what is below it.
-#[derive(Clone)]
+#[derive(Clone, Copy, Debug)]
 pub struct Intending<S> {
-    shared: Arc<Shared>,
     inner: S,
 }
 
@@ -41,7 +37,7 @@ impl<S> Layer<S> for IntentLayer {
     type Service = Intending<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Intending { shared: Arc::clone(&self.shared), inner }
+        Intending { inner }
     }
 }
 
@@ -61,30 +57,33 @@ where
     }
 
     fn call(&mut self, governed: Governed) -> Self::Future {
-        let call = Arc::clone(&governed.call);
+        let call = &governed.call;
         match call.entry().map_or(AuditMode::Standard, |entry| entry.audit) {
-            AuditMode::Sampled(one_in) if !self.shared.samples(one_in) => {
+            AuditMode::Sampled(one_in) if !call.shared.samples(one_in) => {
                 call.set_intent(Intent::Sampled);
                 Either::Left(GateFuture::Open { inner: self.inner.call(governed) })
             }
-            AuditMode::Sampled(_) | AuditMode::Standard => match self.shared.journal.append(intent(&call)) {
-                Ok(_) => {
-                    call.set_intent(Intent::Written);
-                    Either::Left(GateFuture::Open { inner: self.inner.call(governed) })
+            AuditMode::Sampled(_) | AuditMode::Standard => {
+                match with_intent(call, |intent| call.shared.journal.append(intent)) {
+                    Ok(_) => {
+                        call.set_intent(Intent::Written);
+                        Either::Left(GateFuture::Open { inner: self.inner.call(governed) })
+                    }
+                    Err(error) => {
+                        Either::Left(GateFuture::Shut { rejection: Some(unavailable(&call.shared, &error)) })
+                    }
                 }
-                Err(error) => {
-                    Either::Left(GateFuture::Shut { rejection: Some(unavailable(&self.shared, &error)) })
-                }
-            },
+            }
             AuditMode::Strict => {
-                let (shared, mut inner) = (Arc::clone(&self.shared), self.inner.clone());
+                let mut inner = self.inner.clone();
                 Either::Right(Box::pin(async move {
-                    let event = intent(&call);
+                    let call = &governed.call;
+                    let durable = with_intent(call, |intent| call.shared.journal.durably(intent));
                     // Said before it is so: should the caller leave meanwhile, the intent gets its outcome.
                     call.set_intent(Intent::Written);
-                    if let Err(error) = shared.journal.append_durable(event).await {
+                    if let Err(error) = durable.await {
                         call.set_intent(Intent::None);
-                        return Err(unavailable(&shared, &error));
+                        return Err(unavailable(&call.shared, &error));
                     }
                     inner.call(governed).await
                 }))
@@ -93,16 +92,12 @@ where
     }
 }
 
-fn intent(call: &Call) -> Event {
+fn with_intent<T>(call: &Call, write: impl FnOnce(draft::Intent<'_>) -> T) -> T {
     let deadline_ms = call
         .deadline()
         .map_or(0, |deadline| u32::try_from(deadline.at.since(call.arrived).as_millis()).unwrap_or(u32::MAX));
-    Event::Intent(record::Intent {
-        head: Some(call.head()),
-        decisions: call.new_decisions(),
-        deadline_ms,
-        stakes: call.stakes(),
-    })
+    let stakes = call.stakes();
+    call.record(|head, decisions| write(draft::Intent { head, decisions, deadline_ms, stakes: &stakes }))
 }
 
 fn unavailable(shared: &Shared, error: &JournalError) -> Box<Rejection> {

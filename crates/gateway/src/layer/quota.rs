@@ -17,7 +17,6 @@ use tower::{Layer, Service};
 use crate::call::Call;
 use crate::gate::{GateFuture, Governed};
 use crate::rejection::{Rejection, Retry};
-use crate::shared::Shared;
 use crate::stake::{self, Stake};
 use crate::{Body, buffer};
 
@@ -25,15 +24,12 @@ use crate::{Body, buffer};
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Puts quota and budget before what is below.
-#[derive(Clone)]
-pub struct QuotaLayer {
-    pub shared: Arc<Shared>,
-}
+#[derive(Clone, Copy, Debug)]
+pub struct QuotaLayer;
 
 /// Quota and budget, and what is below them.
-#[derive(Clone)]
+#[derive(Clone, Copy, Debug)]
 pub struct Metered<S> {
-    shared: Arc<Shared>,
     inner: S,
 }
 
@@ -41,7 +37,7 @@ impl<S> Layer<S> for QuotaLayer {
     type Service = Metered<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Metered { shared: Arc::clone(&self.shared), inner }
+        Metered { inner }
     }
 }
 
@@ -62,22 +58,22 @@ where
     }
 
     fn call(&mut self, governed: Governed) -> Self::Future {
-        let call = Arc::clone(&governed.call);
+        let call = &governed.call;
         let Some(plan) = call.plan() else {
             return Either::Left(GateFuture::Open { inner: self.inner.call(governed) });
         };
-        if let Err(rejection) = take_quota(&self.shared, &call, &plan) {
+        if let Err(rejection) = take_quota(call, plan) {
             return Either::Left(GateFuture::Shut { rejection: Some(rejection) });
         }
         if call.entry().is_none_or(|entry| entry.stakes.is_empty()) {
             return Either::Left(GateFuture::Open { inner: self.inner.call(governed) });
         }
-        let (shared, inner) = (Arc::clone(&self.shared), self.inner.clone());
-        Either::Right(Box::pin(with_budget(shared, inner, governed, plan)))
+        let (inner, plan) = (self.inner.clone(), Arc::clone(plan));
+        Either::Right(Box::pin(with_budget(inner, governed, plan)))
     }
 }
 
-fn take_quota(shared: &Arc<Shared>, call: &Arc<Call>, plan: &Plan) -> Result<(), Box<Rejection>> {
+fn take_quota(call: &Arc<Call>, plan: &Plan) -> Result<(), Box<Rejection>> {
     let (Some(quota), Some(application)) = (plan.quota, call.application()) else { return Ok(()) };
     let limit = QuotaLimit {
         calls: quota.calls,
@@ -88,17 +84,18 @@ fn take_quota(shared: &Arc<Shared>, call: &Arc<Call>, plan: &Plan) -> Result<(),
         },
         utc_offset_minutes: quota.utc_offset_minutes,
     };
-    let now = shared.clock.now();
+    let now = call.arrived;
     let key = QuotaKey { application: &application.id, service: call.service_name() };
-    match shared.meters.take_quota(key, &limit, now) {
+    match call.shared.meters.take_quota(key, &limit, now) {
         Ok(taken) => {
             call.decided("quota", "allowed", &[("remaining", taken.remaining as f64)]);
-            let shared = Arc::clone(shared);
             call.at_end(move |call, outcome| {
                 // A call that was refused further down was never made.
-                if outcome.ended().gives_quota_back() {
+                if outcome.ended().gives_quota_back()
+                    && let Some(application) = call.application()
+                {
                     let key = QuotaKey { application: &application.id, service: call.service_name() };
-                    shared.meters.give_back_quota(key, &limit, now);
+                    call.shared.meters.give_back_quota(key, &limit, call.arrived);
                 }
             });
             Ok(())
@@ -125,7 +122,7 @@ fn take_quota(shared: &Arc<Shared>, call: &Arc<Call>, plan: &Plan) -> Result<(),
 }
 
 /// Reads the money at stake, reserves it, and settles it when the call is over.
-async fn with_budget<S>(shared: Arc<Shared>, mut inner: S, governed: Governed, plan: Arc<Plan>) -> Answer
+async fn with_budget<S>(mut inner: S, governed: Governed, plan: Arc<Plan>) -> Answer
 where
     S: Service<Governed, Response = Response<Body>, Error = Box<Rejection>>,
 {
@@ -134,12 +131,12 @@ where
     let Some(entry) = call.entry().map(Arc::clone) else {
         return Err(Box::new(Rejection::new(Reason::MethodUnknown, "quota", "no such method")));
     };
-    let (frames, trailers) = buffer::whole(body, entry.request_bytes_max, &shared.requests).await?;
+    let (frames, trailers) = buffer::whole(body, entry.request_bytes_max, &call.shared.requests).await?;
     let message = buffer::only_message(&frames, &parts.headers, entry.request_bytes_max)?;
     let message = stake::decode(entry.descriptor.input(), message)?;
     for field in &entry.stakes {
         let stake = stake::read(&message, field)?;
-        reserve(&shared, &call, &plan, field, stake)?;
+        reserve(&call, &plan, field, stake)?;
     }
     // It may be many times its encoded size.
     drop(message);
@@ -147,13 +144,8 @@ where
     inner.call(Governed { call, request }).await
 }
 
-fn reserve(
-    shared: &Arc<Shared>,
-    call: &Arc<Call>,
-    plan: &Plan,
-    field: &StakeField,
-    stake: Stake,
-) -> Result<(), Box<Rejection>> {
+fn reserve(call: &Arc<Call>, plan: &Plan, field: &StakeField, stake: Stake) -> Result<(), Box<Rejection>> {
+    let shared = &call.shared;
     let (Some(budget), Some(application)) = (plan.budgets.get(field.budget.as_str()), call.application())
     else {
         return Ok(());
@@ -171,9 +163,8 @@ fn reserve(
     match shared.meters.reserve(key, &limit, stake.amount_minor, now) {
         Ok(reservation) => {
             call.decided("budget", "reserved", &[("amount_minor", amount)]);
-            let shared = Arc::clone(shared);
-            call.at_end(move |_, outcome| {
-                shared.meters.settle(reservation, outcome.ended().settle(), shared.clock.now());
+            call.at_end(move |call, outcome| {
+                call.shared.meters.settle(reservation, outcome.ended().settle(), outcome.at);
             });
             Ok(())
         }

@@ -10,30 +10,27 @@ use crate::call::Call;
 use crate::gate::Gate;
 use crate::limits::{Limiter, Verdict};
 use crate::rejection::{Rejection, Retry};
-use crate::shared::Shared;
 
 /// Refuses calls beyond the plan's rate, and beyond its calls at once.
-#[derive(Clone)]
-pub struct RateLimit {
-    pub shared: Arc<Shared>,
-}
+#[derive(Clone, Copy, Debug)]
+pub struct RateLimit;
 
 impl Gate for RateLimit {
     fn decide(&self, call: &Arc<Call>, _: &mut Request<Body>) -> Result<(), Box<Rejection>> {
         let (plan, application) = (call.plan(), call.application());
         let service = call.service_name();
-        let shadow = plan.as_ref().is_some_and(|plan| plan.shadow);
-        let limits = &self.shared.limits;
-        let limiter = match (&plan, &application) {
+        let shadow = plan.is_some_and(|plan| plan.shadow);
+        let limits = &call.shared.limits;
+        let limiter = match (plan, application) {
             (Some(plan), Some(application)) => {
                 limits.of(&application.id, service, plan.rate, plan.concurrency)
             }
             // The platform's own services need no plan: modest limits for each application, and on each
             // method for all strangers together.
             (None, Some(application)) => limits.platform(&application.id),
-            (_, None) => limits.strangers(&call.path),
+            (_, None) => limits.strangers(call.path()),
         };
-        if let Verdict::Wait(wait) = limiter.rate() {
+        if let Verdict::Wait(wait) = limiter.rate(call.arrived) {
             let limit = limiter.per_second();
             call.decided("rate_limit", verdict(shadow), &[("per_second", f64::from(limit))]);
             if !shadow {

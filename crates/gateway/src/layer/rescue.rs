@@ -21,7 +21,7 @@ use crate::rescue;
 pub struct RescueLayer;
 
 /// The rescue.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Rescue<S> {
     inner: S,
 }
@@ -71,8 +71,8 @@ where
         let answer = ready!(this.inner.poll(cx));
         // A request that the gateway itself cut off ends with our reason, whatever the upstream made of it.
         let rejection = match (this.call.aborted(), answer) {
-            (Some(aborted), _) => aborted,
-            (None, Err(rejection)) => *rejection,
+            (Some(aborted), _) => Box::new(aborted.clone()),
+            (None, Err(rejection)) => rejection,
             (None, Ok(response)) => return Poll::Ready(Ok(response)),
         };
         let response = rescue::response(this.call, &rejection);

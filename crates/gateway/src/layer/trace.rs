@@ -15,18 +15,14 @@ use tower::{Layer, Service};
 use crate::Body;
 use crate::call::Call;
 use crate::gate::Governed;
-use crate::shared::Shared;
 
 /// Puts the span around what is below.
-#[derive(Clone)]
-pub struct TraceLayer {
-    pub shared: Arc<Shared>,
-}
+#[derive(Clone, Copy, Debug)]
+pub struct TraceLayer;
 
 /// The span and what is below it.
-#[derive(Clone)]
+#[derive(Clone, Copy, Debug)]
 pub struct Traced<S> {
-    shared: Arc<Shared>,
     inner: S,
 }
 
@@ -34,7 +30,7 @@ impl<S> Layer<S> for TraceLayer {
     type Service = Traced<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Traced { shared: Arc::clone(&self.shared), inner }
+        Traced { inner }
     }
 }
 
@@ -51,7 +47,7 @@ where
     }
 
     fn call(&mut self, governed: Governed) -> Self::Future {
-        if self.shared.traces(&governed.call.trace) {
+        if governed.call.shared.traces(&governed.call.trace) {
             open(&governed.call);
         }
         self.inner.call(governed)

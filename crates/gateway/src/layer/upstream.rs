@@ -22,7 +22,6 @@ use crate::metadata;
 use crate::outcome::{GRPC_STATUS, from_http, status_in};
 use crate::rejection::{Executed, Rejection, Retry};
 use crate::request_body::RequestBody;
-use crate::shared::Shared;
 use crate::upstream::{Phase, Pool, SendOptions, UpstreamError, reset_code};
 use crate::{Body, BoxError, empty_body};
 
@@ -30,10 +29,8 @@ use crate::{Body, BoxError, empty_body};
 const CONTENT_TYPE_CHARS_MAX: usize = 64;
 
 /// The end of the stack.
-#[derive(Clone)]
-pub struct Upstream {
-    pub shared: Arc<Shared>,
-}
+#[derive(Clone, Copy, Debug)]
+pub struct Upstream;
 
 type Answer = Result<Response<Body>, Box<Rejection>>;
 
@@ -47,25 +44,29 @@ impl Service<Governed> for Upstream {
     }
 
     fn call(&mut self, governed: Governed) -> Self::Future {
-        Box::pin(forward(Arc::clone(&self.shared), governed))
+        Box::pin(forward(governed))
     }
 }
 
-async fn forward(shared: Arc<Shared>, governed: Governed) -> Answer {
+async fn forward(governed: Governed) -> Answer {
     let Governed { call, mut request } = governed;
     let substitute = request.extensions_mut().remove::<Substitute>();
-    let path = substitute.map_or_else(|| Arc::from(&*call.path), |substitute| substitute.0);
-    let Some(method) = call.bound.method(&path) else {
-        return Err(Box::new(Rejection::new(Reason::MethodUnknown, "upstream", format!("no method {path}"))));
+    let method = match &substitute {
+        Some(Substitute(path)) => call.bound.method(path),
+        None => call.method(),
     };
-    metadata::towards_upstream(request.headers_mut(), &call, method, shared.clock.now());
-    *request.uri_mut() = http::Uri::try_from(&*path)
-        .map_err(|_| Box::new(Rejection::invalid("upstream", ":path", "is not a path")))?;
-    call.count_request(method.entry.request_bytes_max);
+    let Some(method) = method else {
+        let message = format!("no method {}", call.path());
+        return Err(Box::new(Rejection::new(Reason::MethodUnknown, "upstream", message)));
+    };
+    metadata::towards_upstream(request.headers_mut(), &call, method);
+    // Also the method's own path is set: what the client sent may have a query behind it.
+    *request.uri_mut() = method.uri.clone();
+    call.count_request(&method.entry);
     let request = request.map(|body| RequestBody::new(body, Arc::clone(&call)).boxed_unsync());
     let response = match &method.target {
         Target::Local(service) => local(service.clone(), &call, request).await?,
-        Target::Remote(pool) => remote(&shared, pool, &call, method, request).await?,
+        Target::Remote(pool) => remote(pool, &call, method, request).await?,
         Target::Missing => {
             let message =
                 format!("{} runs in another process, and no address is set for it", method.service.name);
@@ -76,7 +77,11 @@ async fn forward(shared: Arc<Shared>, governed: Governed) -> Answer {
 }
 
 async fn local(mut service: LocalService, call: &Arc<Call>, mut request: Request<Body>) -> Answer {
-    call.sent_to(Arc::from("local"), 1);
+    call.sent_to(Arc::clone(&call.shared.local), 1);
+    if let Some(deadline) = call.deadline() {
+        let left = deadline.at.since(call.shared.clock.now()).saturating_sub(metadata::MARGIN);
+        request.headers_mut().insert("grpc-timeout", SendOptions::timeout_header(left));
+    }
     // The platform's own services answer by what this very call may see.
     request.extensions_mut().insert(Arc::clone(call));
     request.extensions_mut().insert(CallContext {
@@ -88,7 +93,7 @@ async fn local(mut service: LocalService, call: &Arc<Call>, mut request: Request
         Ok(Ok(response)) => Ok(response),
         Ok(Err(never)) => match never {},
         Err(_) => {
-            tracing::error!(method = %call.path, call_id = %call.id, "the capability panicked");
+            tracing::error!(method = %call.path(), call_id = %call.id, "the capability panicked");
             let mut response = Response::new(empty_body());
             response.headers_mut().insert(GRPC_STATUS, HeaderValue::from_static(Code::Internal.header()));
             let message = HeaderValue::from_static("the capability failed; the call id leads to its log");
@@ -98,13 +103,7 @@ async fn local(mut service: LocalService, call: &Arc<Call>, mut request: Request
     }
 }
 
-async fn remote(
-    shared: &Shared,
-    pool: &Pool,
-    call: &Arc<Call>,
-    method: &BoundMethod,
-    request: Request<Body>,
-) -> Answer {
+async fn remote(pool: &Pool, call: &Arc<Call>, method: &BoundMethod, request: Request<Body>) -> Answer {
     let options = SendOptions {
         idempotent: method.entry.idempotent,
         deadline: call.deadline().map(|deadline| deadline.at),
@@ -117,7 +116,7 @@ async fn remote(
         }
         Err(error) => {
             call.sent_to(error.endpoint.clone().unwrap_or_else(|| Arc::from("")), error.attempts);
-            Err(failed(call, &error, shared.clock.now()).into())
+            Err(failed(call, &error, call.shared.clock.now()).into())
         }
     }
 }

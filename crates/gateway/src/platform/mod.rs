@@ -47,7 +47,7 @@ impl Asker {
         let call = request.extensions().get::<Arc<Call>>();
         let call =
             call.ok_or_else(|| Status::internal("a platform service is called through the gateway"))?;
-        Ok(Self { application: call.application(), call: Arc::clone(call) })
+        Ok(Self { application: call.application().cloned(), call: Arc::clone(call) })
     }
 
     fn snapshot(&self) -> &Snapshot {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, StatusCode, Uri, Version, header, request, uri};
+use http::{HeaderValue, Request, StatusCode, Uri, Version, request, uri};
 use oaas_capability::{Body, BoxError};
 use oaas_model::Code;
 
@@ -15,10 +15,6 @@ use super::pool::{Sent, Shared, Unavailable};
 use super::replay::ReplayBody;
 use super::reset;
 use super::retry::{Course, Failed, Next, Pushback};
-
-/// Headers of HTTP/1 that HTTP/2 forbids (RFC 9113 §8.2.2), and the one that `:authority` stands for.
-const HOP_BY_HOP: [&str; 6] =
-    ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "host"];
 
 /// A call with its attempts so far.
 pub(super) struct CallCourse {
@@ -54,8 +50,7 @@ enum What {
 
 impl CallCourse {
     pub(super) fn new(request: Request<Body>, options: SendOptions, config: &PoolConfig) -> Self {
-        let (mut head, body) = request.into_parts();
-        clean(&mut head);
+        let (head, body) = request.into_parts();
         Self {
             head,
             body: Some(ReplayBody::new(body, config.replay_bytes_max)),
@@ -191,16 +186,6 @@ impl CallCourse {
             request.headers_mut().insert("grpc-previous-rpc-attempts", retries);
         }
         Ok(request)
-    }
-}
-
-/// Takes off what HTTP/2 forbids.
-fn clean(head: &mut request::Parts) {
-    for name in HOP_BY_HOP {
-        head.headers.remove(name);
-    }
-    if head.headers.get(header::TE).is_some_and(|te| te != "trailers") {
-        head.headers.remove(header::TE);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a pool may be told, with its defaults, and what a single call may ask for.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,18 +136,24 @@ impl SendOptions {
     /// more than the time itself.
     #[must_use]
     pub fn timeout_header(remaining: Duration) -> HeaderValue {
-        let units = [
-            (remaining.as_nanos(), 'n'),
-            (remaining.as_micros(), 'u'),
-            (remaining.as_millis(), 'm'),
-            (u128::from(remaining.as_secs()), 'S'),
-            (u128::from(remaining.as_secs() / 60), 'M'),
+        let units: [(fn(Duration) -> u128, char); 5] = [
+            (|time| time.as_nanos(), 'n'),
+            (|time| time.as_micros(), 'u'),
+            (|time| time.as_millis(), 'm'),
+            (|time| time.as_secs().into(), 'S'),
+            (|time| (time.as_secs() / 60).into(), 'M'),
         ];
         let (number, unit) = units
             .into_iter()
+            .map(|(number, unit)| (number(remaining), unit))
             .find(|(number, _)| *number <= TIMEOUT_DIGITS_MAX)
             .unwrap_or((TIMEOUT_DIGITS_MAX, 'M'));
-        HeaderValue::try_from(format!("{number}{unit}")).unwrap_or(HeaderValue::from_static("0n"))
+        // Eight digits and a unit, made without a string of its own.
+        let mut text = std::io::Cursor::new([0; 9]);
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        let written = write!(text, "{number}{unit}").map(|()| usize::try_from(text.position()).unwrap_or(0));
+        let text = written.ok().and_then(|length| text.get_ref().get(..length)).unwrap_or(b"0n");
+        HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static("0n"))
     }
 }
 

@@ -89,7 +89,7 @@ impl Pool {
 
     /// Sends one call.
     ///
-    /// `request` has the method's path and its final gRPC headers; `grpc-timeout` is set here from
+    /// `request` has the method's path and its final gRPC headers, none that HTTP/2 forbids (RFC 9113 §8.2.2); `grpc-timeout` is set here from
     /// [`SendOptions::deadline`]. Dropping the future, or the response's body, resets the stream at once.
     ///
     /// # Errors
