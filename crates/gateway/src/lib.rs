@@ -13,6 +13,7 @@ pub mod call;
 pub mod degrade;
 pub mod edge;
 pub mod gateway;
+pub mod lanes;
 pub mod metrics;
 pub mod outcome;
 pub mod platform;

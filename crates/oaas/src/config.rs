@@ -75,6 +75,7 @@ pub enum ClientCertificates {
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "deploy/oaas.yaml says what each is")]
 pub struct Edge {
+    pub lanes: usize,
     pub tls_handshake_ms: u64,
     pub preface_ms: u64,
     pub first_headers_ms: u64,

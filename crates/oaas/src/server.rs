@@ -17,6 +17,7 @@ use oaas_gateway::edge::{
     ClientCertificates as EdgeCertificates, Drain, DrainReport, EdgeContext, EdgeCounters, EdgeLimits,
     ReloadableTls, ServerTls,
 };
+use oaas_gateway::lanes::Lanes;
 use oaas_gateway::{Gateway, Parts, Settings, edge};
 use oaas_model::SystemClock;
 use oaas_store::Store;
@@ -49,6 +50,7 @@ pub struct Server {
     journal: Option<Journal>,
     projecting: Option<Projecting>,
     store: Store,
+    lanes: Lanes,
 }
 
 /// Starts a process; it serves when this returns.
@@ -81,7 +83,12 @@ pub async fn start_with(config: &Config, more: Vec<Registration>) -> anyhow::Res
         .with_context(|| format!("can't listen on {}; another port is chosen by --listen", config.listen))?;
     let address = listener.local_addr()?;
     let counters = Arc::new(EdgeCounters::default());
-    let edge_context = EdgeContext { counters: Arc::clone(&counters), clock: Arc::clone(&clock) };
+    let edge_context = EdgeContext {
+        counters: Arc::clone(&counters),
+        clock: Arc::clone(&clock),
+        lanes: Lanes::start(config.edge.lanes).context("edge.lanes")?,
+    };
+    let lanes = edge_context.lanes.clone();
     let drain = Drain::new();
     if !config.has(Role::Gateway) {
         let service = bare::Bare::new(registrations);
@@ -99,6 +106,7 @@ pub async fn start_with(config: &Config, more: Vec<Registration>) -> anyhow::Res
             journal: None,
             projecting: None,
             store,
+            lanes,
         });
     }
 
@@ -180,6 +188,7 @@ pub async fn start_with(config: &Config, more: Vec<Registration>) -> anyhow::Res
         journal: Some(journal),
         projecting: Some(projecting),
         store,
+        lanes,
     })
 }
 
@@ -214,6 +223,8 @@ impl Server {
             projecting.finish().await?;
         }
         self.store.close().await;
+        // Only now: the store may have connections that a lane has opened.
+        drop(self.lanes);
         Ok(report)
     }
 }

@@ -16,6 +16,7 @@ use oaas_model::{Clock, SystemClock};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tower::Service;
@@ -26,6 +27,7 @@ use super::drain::{Drain, DrainReport, Phase};
 use super::limits::EdgeLimits;
 use super::tls::ReloadableTls;
 use super::unread::Streams;
+use crate::lanes::Lanes;
 
 /// HTTP/1.1: time for one request's header, which is also how long a kept-alive connection may be quiet.
 const HTTP1_HEADER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -43,11 +45,13 @@ pub struct EdgeContext {
     pub counters: Arc<EdgeCounters>,
     /// The time, for rates.
     pub clock: Arc<dyn Clock>,
+    /// Where connections are served; by default where [`serve`] runs.
+    pub lanes: Lanes,
 }
 
 impl Default for EdgeContext {
     fn default() -> Self {
-        Self { counters: Arc::default(), clock: SystemClock::shared() }
+        Self { counters: Arc::default(), clock: SystemClock::shared(), lanes: Lanes::default() }
     }
 }
 
@@ -81,6 +85,7 @@ where
         + 'static,
     F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
 {
+    let lanes = context.lanes.clone();
     let mut random = limits.seed.map_or_else(SmallRng::from_os_rng, SmallRng::seed_from_u64);
     let edge = Arc::new(EdgeState::new(limits, tls, context));
     let descriptors_max = descriptor_limit().map(|limit| limit.saturating_sub(edge.limits.spare_descriptors));
@@ -97,10 +102,20 @@ where
                     let open = Open::count(&edge);
                     let (edge, service, phase) = (Arc::clone(&edge), service.clone(), drain.subscribe());
                     let draw = random.random();
-                    connections.spawn(async move {
-                        connection::run(tcp, addr, edge, service, phase, draw).await;
-                        drop(open);
-                    });
+                    let place = lanes.place();
+                    let lane = place.handle.clone().unwrap_or_else(Handle::current);
+                    // Its readiness is to be told there too.
+                    let Ok(tcp) = tcp.into_std() else { continue };
+                    connections.spawn_on(
+                        async move {
+                            match TcpStream::from_std(tcp) {
+                                Ok(tcp) => connection::run(tcp, addr, edge, service, phase, draw).await,
+                                Err(error) => tracing::warn!(%error, "a connection can't be served"),
+                            }
+                            drop((open, place));
+                        },
+                        &lane,
+                    );
                 }
             }
             Some(_) = connections.join_next() => {}

@@ -21,7 +21,7 @@ pub struct PoolConfig {
     pub server_name: Option<String>,
     /// Longest time for one connect: DNS, TCP, TLS and the peer's SETTINGS.
     pub connect_timeout: Duration,
-    /// Most connections to one endpoint.
+    /// Most connections of a lane to one endpoint.
     pub connections_max: usize,
     /// Most streams on one connection; the peer's own limit holds too.
     pub streams_max: usize,

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
 use super::config::PoolConfig;
+use crate::lanes;
 
 /// Streams that this side reset and whose late frames are still tolerated. A proxy passes on every cancel of
 /// its callers, so h2's default of 50 is far too low.
@@ -42,6 +43,8 @@ pub(super) struct Connection {
     /// Absent as soon as no more calls may start here; h2 ends the connection with the last stream then.
     sender: Mutex<Option<SendRequest<Bytes>>>,
     streams_max: usize,
+    /// The lane that runs it.
+    lane: usize,
     state: Arc<State>,
 }
 
@@ -103,6 +106,7 @@ impl Connection {
         let connection = Arc::new(Self {
             sender: Mutex::new(Some(sender)),
             streams_max: config.streams_max,
+            lane: lanes::current(),
             state: Arc::clone(&state),
         });
         let (interval, timeout) = (config.keep_alive_interval, config.keep_alive_timeout);
@@ -142,9 +146,9 @@ impl Connection {
         }
     }
 
-    /// Streams in flight.
-    pub(super) fn in_flight(&self) -> usize {
-        self.state.in_flight.load(Ordering::Acquire)
+    /// The lane that runs it.
+    pub(super) fn lane(&self) -> usize {
+        self.lane
     }
 
     /// Lets no more calls start; those under way finish.
@@ -159,6 +163,11 @@ impl Connection {
 }
 
 impl Slot {
+    /// Whether another lane runs the connection.
+    pub(super) fn is_borrowed(&self) -> bool {
+        self.connection.lane != lanes::current()
+    }
+
     /// The call was given up before its answer began: asks the peer for a sign of life.
     pub(super) fn doubt(&self) {
         if !self.connection.state.doubted.swap(true, Ordering::AcqRel) {

@@ -13,6 +13,7 @@ use super::config::PoolConfig;
 use super::connect::Target;
 use super::connection::{Connection, Reserved};
 use super::eject::{Ejection, EjectionRule};
+use crate::lanes;
 
 /// How an endpoint does, for listings.
 #[derive(Clone, Debug)]
@@ -96,22 +97,31 @@ impl Endpoint {
         self.ejection.lock().is_ejected(now)
     }
 
-    /// A stream on the least busy connection.
+    /// A stream on the first connection of this lane that has room, else on one of another lane. The first, not
+    /// the least busy: calls that go out together are written together.
     pub(super) fn reserve(&self) -> Reserved {
+        let lane = lanes::current();
         let mut held = self.connections.lock();
-        loop {
-            let Some(least) = held.open.iter().min_by_key(|connection| connection.in_flight()).cloned()
-            else {
-                return Reserved::Closed;
-            };
-            match least.reserve() {
-                Reserved::Closed => {
-                    held.open.retain(|connection| !Arc::ptr_eq(connection, &least));
-                    self.open.store(held.open.len(), Ordering::Release);
+        let (mut closed, mut found) = (false, Reserved::Closed);
+        for own in [true, false] {
+            for connection in held.open.iter().filter(|open| (open.lane() == lane) == own) {
+                match connection.reserve() {
+                    Reserved::Closed => closed = true,
+                    reserved => found = reserved,
                 }
-                reserved => return reserved,
+                if matches!(found, Reserved::Slot(_)) {
+                    break;
+                }
+            }
+            if matches!(found, Reserved::Slot(_)) {
+                break;
             }
         }
+        if closed {
+            held.open.retain(|connection| connection.is_open());
+            self.open.store(held.open.len(), Ordering::Release);
+        }
+        found
     }
 
     /// What to do about an endpoint without a connection.
@@ -127,11 +137,14 @@ impl Endpoint {
         }
     }
 
-    /// Whether the caller should open a further connection because all are full; marks the endpoint.
+    /// Whether the caller should open a further connection because those of its lane are full, or there is
+    /// none; marks the endpoint.
     pub(super) fn wants_more(&self, connections_max: usize, now: Timestamp) -> bool {
         let mut held = self.connections.lock();
         let wait = held.retry_at.is_some_and(|at| now.steady_ns < at.steady_ns);
-        if held.connecting || wait || held.open.len() >= connections_max {
+        let lane = lanes::current();
+        let own = held.open.iter().filter(|connection| connection.lane() == lane).count();
+        if held.connecting || wait || own >= connections_max {
             return false;
         }
         held.connecting = true;

@@ -211,7 +211,12 @@ impl Shared {
             while let Some(position) = self.choose(&candidates, now) {
                 let endpoint = candidates.swap_remove(position);
                 match endpoint.reserve() {
-                    Reserved::Slot(slot) => return Ok(Some(self.guard(endpoint, slot, now))),
+                    Reserved::Slot(slot) => {
+                        if slot.is_borrowed() && endpoint.wants_more(self.config.connections_max, now) {
+                            self.spawn_connect(endpoint);
+                        }
+                        return Ok(Some(self.guard(endpoint, slot, now)));
+                    }
                     Reserved::Full => {
                         connecting = true;
                         if endpoint.wants_more(self.config.connections_max, now) {

@@ -1,0 +1,134 @@
+//! Lanes: threads that each serve their share of the connections from end to end.
+//!
+//! A connection, its calls and the upstream connections that they use stay on one thread with a scheduler of
+//! its own. What is woken there runs in turn, so that the answers to many calls are ready before their
+//! connection is flushed, once for all; and nothing on the way of a call wakes another thread
+//! (docs/decisions/lanes.md).
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::oneshot;
+
+/// Most lanes of a process.
+const LANES_MAX: usize = 256;
+
+thread_local! {
+    static CURRENT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The lane that runs this, from 1; 0 outside of all lanes.
+#[must_use]
+pub fn current() -> usize {
+    CURRENT.get()
+}
+
+/// Running lanes. What was spawned on them ends with the last clone.
+#[derive(Clone, Debug, Default)]
+pub struct Lanes(Arc<[Lane]>);
+
+#[derive(Debug)]
+struct Lane {
+    handle: Handle,
+    open: Arc<AtomicUsize>,
+    /// Dropped, it ends the thread.
+    _stop: oneshot::Sender<Infallible>,
+}
+
+/// A place on a lane; given back on drop.
+#[derive(Debug)]
+pub struct Place {
+    /// Where to spawn; none where there are no lanes.
+    pub handle: Option<Handle>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Lanes {
+    /// Starts as many lanes, or one for each core when `count` is 0.
+    ///
+    /// # Errors
+    /// When a thread or its runtime can't be made.
+    pub fn start(count: usize) -> io::Result<Self> {
+        let count = match count {
+            0 => std::thread::available_parallelism()?.get(),
+            count => count,
+        };
+        (1..=count.min(LANES_MAX))
+            .map(Lane::start)
+            .collect::<io::Result<Vec<_>>>()
+            .map(|all| Self(all.into()))
+    }
+
+    /// A place on the lane with the fewest.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        let least = self.0.iter().min_by_key(|lane| lane.open.load(Ordering::Acquire));
+        let open = least.map(|lane| Arc::clone(&lane.open)).unwrap_or_default();
+        open.fetch_add(1, Ordering::AcqRel);
+        Place { handle: least.map(|lane| lane.handle.clone()), open }
+    }
+}
+
+impl Lane {
+    fn start(number: usize) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (handle, (stop, stopped)) = (runtime.handle().clone(), oneshot::channel());
+        std::thread::Builder::new()
+            .name(format!("lane-{number}"))
+            .spawn(move || run(number, runtime, stopped))?;
+        Ok(Self { handle, open: Arc::default(), _stop: stop })
+    }
+}
+
+fn run(number: usize, runtime: Runtime, stopped: oneshot::Receiver<Infallible>) {
+    CURRENT.set(number);
+    // Nothing is ever sent: it ends when the sender is dropped.
+    let _ = runtime.block_on(stopped);
+    // What blocks meanwhile must not hold up the end of the process.
+    runtime.shutdown_background();
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn places_are_shared_out_evenly_and_each_lane_is_one_thread() {
+        let lanes = Lanes::start(3).unwrap();
+        let places: Vec<Place> = (0..6).map(|_| lanes.place()).collect();
+        let mut seen = Vec::new();
+        for place in &places {
+            let handle = place.handle.clone().unwrap();
+            seen.push(handle.spawn(async { current() }).await.unwrap());
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, [1, 1, 2, 2, 3, 3]);
+        assert_eq!(current(), 0);
+        drop(places);
+        assert!(lanes.0.iter().all(|lane| lane.open.load(Ordering::Acquire) == 0));
+    }
+
+    #[tokio::test]
+    async fn what_runs_on_a_lane_ends_with_the_lanes() {
+        let lanes = Lanes::start(1).unwrap();
+        let place = lanes.place();
+        let forever = place.handle.as_ref().unwrap().spawn(std::future::pending::<()>());
+        drop(lanes);
+        assert!(forever.await.unwrap_err().is_cancelled());
+    }
+
+    #[test]
+    fn without_lanes_there_is_a_place_all_the_same() {
+        assert!(Lanes::default().place().handle.is_none());
+    }
+}
