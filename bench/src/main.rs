@@ -25,7 +25,13 @@ enum Command {
     /// A plain tonic server
     Upstream { listen: SocketAddr },
     /// hyper to hyper, and nothing else
-    Forward { listen: SocketAddr, to: SocketAddr },
+    Forward {
+        listen: SocketAddr,
+        to: SocketAddr,
+        /// On threads of their own, as the gateway does
+        #[arg(long)]
+        lanes: bool,
+    },
     /// The platform with the echo as a capability in its own process
     InProcess {
         #[command(flatten)]
@@ -46,7 +52,7 @@ enum Command {
 async fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Upstream { listen } => echo::serve(listen).await,
-        Command::Forward { listen, to } => forward::serve(listen, to).await,
+        Command::Forward { listen, to, lanes } => forward::serve(listen, to, lanes).await,
         Command::InProcess { settings } => in_process::serve(&settings).await,
         Command::Descriptors { file, proto } => echo::describe(&file, proto.as_deref()),
         Command::Load(args) => load::run(args).await,
