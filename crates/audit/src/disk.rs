@@ -7,6 +7,11 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::mapped::Mapped;
 
 /// A folder's files.
 pub trait Disk: Send + Sync + 'static {
@@ -31,7 +36,7 @@ pub trait Disk: Send + Sync + 'static {
 
 /// A file that is being written.
 pub trait DiskFile: Send + Sync + 'static {
-    /// Writes all bytes at an offset.
+    /// Writes all bytes at an offset. Where they are stored as memory, the first four become visible last.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Brings data (and the length) to the disk: fdatasync.
     fn sync(&self) -> io::Result<()>;
@@ -39,6 +44,8 @@ pub trait DiskFile: Send + Sync + 'static {
     fn preallocate(&self, length: u64) -> io::Result<()>;
     /// Cuts the file.
     fn truncate(&self, length: u64) -> io::Result<()>;
+    /// Has the writes from now on go through memory, where that is sound. Nothing else changes.
+    fn map(&self) {}
 }
 
 /// The machine's disk.
@@ -68,8 +75,9 @@ impl Disk for SystemDisk {
     }
 
     fn open(&self, path: &Path, new: bool) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().write(true).create(new).truncate(new).open(path)?;
-        Ok(Arc::new(SystemFile(file)))
+        // A file that is mapped must be open for reading as well.
+        let file = OpenOptions::new().read(true).write(true).create(new).truncate(new).open(path)?;
+        Ok(Arc::new(SystemFile { file, reserved: AtomicU64::new(0), mapped: Mutex::new(None) }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -85,34 +93,53 @@ impl Disk for SystemDisk {
     }
 }
 
-struct SystemFile(File);
+struct SystemFile {
+    file: File,
+    /// Bytes from its start whose room the file system has promised.
+    reserved: AtomicU64,
+    mapped: Mutex<Option<Mapped>>,
+}
 
 impl DiskFile for SystemFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        if self.mapped.lock().as_mut().is_some_and(|mapped| mapped.write(&self.file, bytes, offset)) {
+            return Ok(());
+        }
+        self.file.write_all_at(bytes, offset)
     }
 
+    /// Mapped pages that were stored to are written as well, and a failed writing of them is told.
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     #[cfg(target_os = "linux")]
     fn preallocate(&self, length: u64) -> io::Result<()> {
         use rustix::fs::FallocateFlags;
         use rustix::io::Errno;
-        match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, length) {
+        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, length) {
             // Some file systems can't reserve room; a sparse file works there, only without the promise.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => self.0.set_len(length),
-            other => Ok(other?),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => self.file.set_len(length),
+            other => {
+                other?;
+                self.reserved.store(length, Ordering::Relaxed);
+                Ok(())
+            }
         }
     }
 
     #[cfg(not(target_os = "linux"))]
     fn preallocate(&self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
+        self.file.set_len(length)
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
+        *self.mapped.lock() = None;
+        self.reserved.store(0, Ordering::Relaxed);
+        self.file.set_len(length)
+    }
+
+    fn map(&self) {
+        *self.mapped.lock() = Mapped::of(&self.file, self.reserved.load(Ordering::Relaxed));
     }
 }

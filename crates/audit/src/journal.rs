@@ -35,6 +35,10 @@ pub struct JournalOptions {
     pub dir: PathBuf,
     /// Size of a file, bytes, reserved at its making; at least 4,096.
     pub segment_bytes: u64,
+    /// Whether records are stored into the file as memory where that is sound; else each is a system call.
+    /// With it, a file system that dies under the process can end the process; see
+    /// `docs/decisions/journal-as-memory.md`.
+    pub mapped: bool,
     /// Longest time that a `standard` record waits for the disk.
     pub sync_interval: Duration,
     /// Equal refusals (application, service, reason) of a minute that get a record each, before the rest
@@ -50,6 +54,7 @@ impl Default for JournalOptions {
         Self {
             dir: PathBuf::from("journal"),
             segment_bytes: 64 * 1024 * 1024,
+            mapped: true,
             sync_interval: Duration::from_millis(100),
             refusals_before_sum: 100,
             instance: None,

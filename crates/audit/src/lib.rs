@@ -13,6 +13,8 @@ mod error;
 mod explain;
 mod frame;
 mod journal;
+#[cfg_attr(not(target_os = "linux"), path = "unmapped.rs")]
+mod mapped;
 mod open_calls;
 mod pass;
 mod reader;

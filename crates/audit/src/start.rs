@@ -53,6 +53,7 @@ pub(crate) fn start(
     let recovered = recover(&*disk, dir)?;
     let segment_bytes = options.segment_bytes.min(SEGMENT_BYTES_MAX);
     let mut writer = Writer::new(disk, dir.clone(), segment_bytes, instance);
+    writer.mapped = options.mapped;
     begin(&mut writer, &recovered, now)?;
     Ok(Started { writer, recovery: recovered.report, lock })
 }

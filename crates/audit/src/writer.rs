@@ -47,6 +47,8 @@ pub(crate) struct Writer {
     pub disk: Arc<dyn Disk>,
     pub dir: PathBuf,
     pub segment_bytes: u64,
+    /// Whether files are written as memory.
+    pub mapped: bool,
     pub instance: String,
     /// Sequence that the next record gets.
     pub next_sequence: u64,
@@ -76,6 +78,7 @@ impl Writer {
             disk,
             dir,
             segment_bytes,
+            mapped: false,
             instance,
             next_sequence: 1,
             durable: 0,
@@ -249,6 +252,7 @@ impl Writer {
             initial,
             prepared,
             segment_bytes: self.segment_bytes,
+            mapped: self.mapped,
         }
     }
 
@@ -280,6 +284,7 @@ pub(crate) struct Making {
     initial: Vec<u8>,
     prepared: Option<Prepared>,
     segment_bytes: u64,
+    mapped: bool,
 }
 
 impl Making {
@@ -311,7 +316,12 @@ impl Making {
             return Err(NotMade { error, named: false });
         }
         match self.disk.sync_dir(&self.dir) {
-            Ok(()) => Ok(Current { file, path, used, capacity }),
+            Ok(()) => {
+                if self.mapped {
+                    file.map();
+                }
+                Ok(Current { file, path, used, capacity })
+            }
             Err(error) => Err(NotMade { error: JournalError::io("sync", &self.dir, error), named: true }),
         }
     }

@@ -9,6 +9,8 @@ use oaas_audit::{Journal, JournalOptions, Reader};
 use oaas_model::SystemClock;
 
 const FOLDER: &str = "OAAS_TEST_JOURNAL";
+/// There when records are to be written by system calls, not as memory.
+const CALLS: &str = "OAAS_TEST_JOURNAL_CALLS";
 const CYCLES: u64 = 8;
 
 /// Not a test: the process that is killed. Says each number after its record was taken.
@@ -16,7 +18,9 @@ const CYCLES: u64 = 8;
 #[ignore = "started by the test below"]
 fn child() {
     let Ok(dir) = std::env::var(FOLDER) else { return };
-    let options = JournalOptions { dir: dir.into(), segment_bytes: 16 * 1024, ..JournalOptions::default() };
+    let mapped = std::env::var(CALLS).is_err();
+    let options =
+        JournalOptions { dir: dir.into(), segment_bytes: 16 * 1024, mapped, ..JournalOptions::default() };
     let (journal, recovery) = Journal::open(options, SystemClock::shared()).unwrap();
     let mut out = std::io::stdout().lock();
     for number in recovery.last_sequence + 1.. {
@@ -37,7 +41,11 @@ fn a_killed_process_has_lost_nothing_that_it_took() {
     let folder = tempfile::tempdir().unwrap();
     let mut taken = Vec::new();
     for cycle in 0..CYCLES {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        if cycle % 4 == 3 {
+            command.env(CALLS, "1");
+        }
+        let mut child = command
             .args(["--exact", "child", "--ignored", "--nocapture"])
             .env(FOLDER, folder.path())
             .stdout(Stdio::piped())

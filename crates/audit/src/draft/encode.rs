@@ -1,7 +1,7 @@
 //! The bytes of a draft: those that prost makes of the owned message. Fields in the order of their
 //! numbers, defaults left out, lengths as short as they can be.
 
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, message};
+use prost::encoding::{WireType, encode_varint, encoded_len_varint, message};
 
 use super::{Head, Intent, Outcome, Step};
 
@@ -85,8 +85,8 @@ impl Step {
 fn bytes(out: &mut Vec<u8>, tag: u32, value: impl AsRef<[u8]>) {
     let value = value.as_ref();
     if !value.is_empty() {
-        encode_key(tag, WireType::LengthDelimited, out);
-        encode_varint(wide(value.len()), out);
+        key(out, tag, WireType::LengthDelimited);
+        varint(out, wide(value.len()));
         out.extend_from_slice(value);
     }
 }
@@ -94,22 +94,22 @@ fn bytes(out: &mut Vec<u8>, tag: u32, value: impl AsRef<[u8]>) {
 /// A field of an integer or a yes.
 fn uint(out: &mut Vec<u8>, tag: u32, value: u64) {
     if value != 0 {
-        encode_key(tag, WireType::Varint, out);
-        encode_varint(value, out);
+        key(out, tag, WireType::Varint);
+        varint(out, value);
     }
 }
 
 /// A field of a float. Minus zero is zero, as prost has it.
 fn double(out: &mut Vec<u8>, tag: u32, value: f64) {
     if value != 0.0 {
-        encode_key(tag, WireType::SixtyFourBit, out);
+        key(out, tag, WireType::SixtyFourBit);
         out.extend_from_slice(&value.to_le_bytes());
     }
 }
 
 /// A message within a message; there also when it is empty.
 fn nested(out: &mut Vec<u8>, tag: u32, room: usize, body: impl FnOnce(&mut Vec<u8>)) {
-    encode_key(tag, WireType::LengthDelimited, out);
+    key(out, tag, WireType::LengthDelimited);
     let at = out.len();
     let start = at + room;
     out.resize(start, 0);
@@ -122,6 +122,18 @@ fn nested(out: &mut Vec<u8>, tag: u32, room: usize, body: impl FnOnce(&mut Vec<u
     }
     if let Some(mut place) = out.get_mut(at..at + needed) {
         encode_varint(length, &mut place);
+    }
+}
+
+fn key(out: &mut Vec<u8>, tag: u32, wire_type: WireType) {
+    varint(out, u64::from(tag << 3 | wire_type as u32));
+}
+
+/// Most are of one byte.
+fn varint(out: &mut Vec<u8>, value: u64) {
+    match u8::try_from(value) {
+        Ok(byte) if byte < 0x80 => out.push(byte),
+        _ => encode_varint(value, out),
     }
 }
 

@@ -3,6 +3,8 @@
 mod counts;
 mod faults;
 mod handle;
+#[cfg(target_os = "linux")]
+mod memory;
 mod model;
 mod reading;
 mod sim_disk;
