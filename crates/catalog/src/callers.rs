@@ -1,6 +1,8 @@
 //! Who may call: applications, their credentials and subscriptions (`deploy/callers.yaml`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,7 +21,7 @@ pub struct Callers {
     /// Applications by id.
     pub applications: BTreeMap<Arc<str>, Arc<Application>>,
     /// Applications and their keys by key prefix.
-    pub keys: HashMap<Box<str>, (Arc<Application>, ApiKey)>,
+    pub keys: KeyTable,
     /// Applications by the SAN URI of their client certificate.
     pub san_uris: HashMap<Box<str>, Arc<Application>>,
     /// Applications by (issuer, subject) of their token.
@@ -52,9 +54,9 @@ impl Application {
 }
 
 /// Subscriptions by full service name: sorted in one block, for there are many applications with a few
-/// each, and a tree takes 600 bytes for the first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Subscriptions(Box<[(Arc<str>, Subscription)]>);
+/// each, and a tree takes 600 bytes for the first. Applications with the same subscriptions share them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Subscriptions(Arc<[(Arc<str>, Subscription)]>);
 
 impl Subscriptions {
     /// The subscription under exactly this name.
@@ -91,14 +93,101 @@ impl Subscriptions {
 impl FromIterator<(Arc<str>, Subscription)> for Subscriptions {
     /// Of two under the same name the last one holds.
     fn from_iter<I: IntoIterator<Item = (Arc<str>, Subscription)>>(pairs: I) -> Self {
-        let sorted: BTreeMap<Arc<str>, Subscription> = pairs.into_iter().collect();
-        Self(sorted.into_iter().collect())
+        let mut sorted: Vec<(Arc<str>, Subscription)> = pairs.into_iter().collect();
+        sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
+        sorted.dedup_by(|later, earlier| {
+            let again = later.0 == earlier.0;
+            if again {
+                std::mem::swap(later, earlier);
+            }
+            again
+        });
+        Self(sorted.into())
     }
 }
 
 impl From<BTreeMap<Arc<str>, Subscription>> for Subscriptions {
     fn from(map: BTreeMap<Arc<str>, Subscription>) -> Self {
         map.into_iter().collect()
+    }
+}
+
+/// Keys by their prefix, each with its application. A set, for the prefix stands in the key already, and
+/// there are a hundred thousand of them.
+#[derive(Clone, Debug, Default)]
+pub struct KeyTable(HashSet<HeldKey>);
+
+/// A key and who holds it; told apart by the prefix alone.
+#[derive(Clone, Debug)]
+struct HeldKey((Arc<Application>, ApiKey));
+
+impl HeldKey {
+    fn prefix(&self) -> &str {
+        let Self((_, key)) = self;
+        &key.prefix
+    }
+}
+
+impl Hash for HeldKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.prefix().hash(state);
+    }
+}
+
+impl PartialEq for HeldKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.prefix() == other.prefix()
+    }
+}
+
+impl Eq for HeldKey {}
+
+impl Borrow<str> for HeldKey {
+    fn borrow(&self) -> &str {
+        self.prefix()
+    }
+}
+
+impl KeyTable {
+    /// The key with this prefix, and its application.
+    #[must_use]
+    pub fn get(&self, prefix: &str) -> Option<&(Arc<Application>, ApiKey)> {
+        self.0.get(prefix).map(|HeldKey(held)| held)
+    }
+
+    /// Puts a key in under `prefix`; gives back the one that was there.
+    pub fn insert(
+        &mut self,
+        prefix: Box<str>,
+        (application, key): (Arc<Application>, ApiKey),
+    ) -> Option<(Arc<Application>, ApiKey)> {
+        self.0.replace(HeldKey((application, ApiKey { prefix, ..key }))).map(|HeldKey(held)| held)
+    }
+
+    /// Applications and keys, in no order.
+    pub fn values(&self) -> impl ExactSizeIterator<Item = &(Arc<Application>, ApiKey)> {
+        self.0.iter().map(|HeldKey(held)| held)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes another table's keys in; of two under the same prefix one is left.
+    pub(crate) fn join(&mut self, other: Self) {
+        if self.0.is_empty() {
+            *self = other;
+        } else {
+            self.0.extend(other.0);
+        }
     }
 }
 
@@ -168,7 +257,7 @@ impl ApiKey {
 }
 
 /// A right to call a service under a plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Subscription {
     /// Name of the plan.
     pub plan: Arc<str>,
@@ -179,7 +268,7 @@ pub struct Subscription {
 }
 
 /// Where a subscription stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SubscriptionState {
     /// Waits for the owner's approval.
     Pending,
@@ -248,6 +337,28 @@ mod tests {
         assert_eq!(key.state(999), CredentialState::Valid);
         assert_eq!(key.state(1_000), CredentialState::Expired);
         assert_eq!(ApiKey { revoked: true, ..key }.state(1_000), CredentialState::Revoked);
+    }
+
+    #[test]
+    fn a_key_table_holds_one_key_a_prefix() {
+        let application = |id: &str| {
+            let (owner, roles) = (String::new(), Vec::new());
+            Arc::new(Application { id: id.into(), owner, roles, subscriptions: Subscriptions::default() })
+        };
+        let key =
+            |n: u8| ApiKey { prefix: Box::default(), digest: [n; 32], expires_unix_ms: None, revoked: false };
+        let mut table = KeyTable::default();
+        assert!(table.insert("oaas_a".into(), (application("one"), key(1))).is_none());
+        assert!(table.insert("oaas_b".into(), (application("two"), key(2))).is_none());
+        let (before, _) = table.insert("oaas_a".into(), (application("three"), key(3))).unwrap();
+        assert_eq!(&*before.id, "one");
+        let (holder, found) = table.get("oaas_a").unwrap();
+        assert_eq!((&*holder.id, &*found.prefix, found.digest), ("three", "oaas_a", [3; 32]));
+        assert!(table.get("oaas_c").is_none() && table.len() == 2);
+        let mut other = KeyTable::default();
+        other.join(table.clone());
+        other.join(table);
+        assert_eq!(other.values().len(), 2);
     }
 
     #[test]

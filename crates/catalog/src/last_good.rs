@@ -1,18 +1,18 @@
 //! The last applied version on disk: what a start with a broken catalog serves.
 //!
-//! Layout: `<dir>/<version>/catalog/...`, `<dir>/<version>/callers/<file>` and `<dir>/CURRENT`, a line with
-//! the version, replaced by a rename after everything else is on disk.
+//! Layout: `<dir>/<version>.pack` with `catalog/...` and `callers/<file>` ([`crate::pack`]), and
+//! `<dir>/CURRENT`, a line with the version, replaced by a rename after everything else is on disk. A start
+//! that needs the files unpacks them to `<dir>/<version>/`.
 
 use std::io::{Error, ErrorKind, Result, Write as _};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::callers::Jwks;
-use crate::load::{LoadError, Sources, content_version, files_below};
-use crate::service::Descriptors;
+use crate::load::{Address, LoadError, Sources, counts, descriptor_files, files_below, read_bytes};
+use crate::pack::{self, CONTENT_BYTES_MAX, Packer, is_inside};
 use crate::snapshot::Snapshot;
 
-/// Bytes of one copied file at most.
-const COPY_BYTES_MAX: u64 = 128 << 20;
 /// Name of the file that says which version is the one.
 const CURRENT: &str = "CURRENT";
 
@@ -25,27 +25,25 @@ const CURRENT: &str = "CURRENT";
 /// # Errors
 /// When a file can't be read or written.
 pub fn store_last_good(dir: &Path, sources: &Sources, snapshot: &Snapshot) -> Result<bool> {
-    let home = dir.join(&*snapshot.version);
-    if current(dir).as_deref() == Some(&*snapshot.version) && home.is_dir() {
+    let home = pack_of(dir, &snapshot.version);
+    if current(dir).as_deref() == Some(&*snapshot.version) && home.is_file() {
         return Ok(true);
     }
+    std::fs::create_dir_all(dir)?;
     let fresh = dir.join(format!(".{}.new", snapshot.version));
     remove(&fresh)?;
-    std::fs::create_dir_all(&fresh)?;
-    let copy = copy_sources(sources, snapshot, &fresh)?;
-    // The copy itself is compared, so that a file that changes meanwhile can't slip in.
-    if content_version(&copy, snapshot) != Some(snapshot.version.clone()) {
+    // What was packed is compared, so that a file that changes meanwhile can't slip in.
+    if pack_sources(sources, snapshot, &fresh)? != snapshot.version {
         remove(&fresh)?;
         return Ok(false);
     }
-    remove(&home)?;
     std::fs::rename(&fresh, &home)?;
     let pointer = dir.join(format!(".{CURRENT}.new"));
     let mut file = std::fs::File::create(&pointer)?;
     writeln!(file, "{}", snapshot.version)?;
     file.sync_all()?;
     std::fs::rename(&pointer, dir.join(CURRENT))?;
-    sweep(dir, &snapshot.version)?;
+    sweep(dir, &home)?;
     Ok(true)
 }
 
@@ -56,6 +54,15 @@ pub fn store_last_good(dir: &Path, sources: &Sources, snapshot: &Snapshot) -> Re
 pub fn load_last_good(dir: &Path) -> Result<Option<Sources>> {
     let Some(version) = current(dir) else { return Ok(None) };
     let home = dir.join(&version);
+    let pack = pack_of(dir, &version);
+    // A folder without a pack is as an earlier release kept it.
+    if pack.is_file() {
+        let fresh = dir.join(format!(".{version}.out"));
+        remove(&fresh)?;
+        pack::unpack(&pack, &fresh)?;
+        remove(&home)?;
+        std::fs::rename(&fresh, &home)?;
+    }
     let sources = sources_in(&home)?;
     if !sources.catalog.is_dir() {
         return Err(Error::new(ErrorKind::NotFound, format!("{} is not there", sources.catalog.display())));
@@ -99,51 +106,54 @@ impl KeepLastGood {
     }
 }
 
-fn copy_sources(sources: &Sources, snapshot: &Snapshot, home: &Path) -> Result<Sources> {
-    let catalog = home.join("catalog");
-    std::fs::create_dir_all(&catalog)?;
-    for name in files_below(&sources.catalog)? {
-        copy(&sources.catalog, Path::new(&name), &catalog)?;
+/// Packs the files, and says which version those that were packed are.
+fn pack_sources(sources: &Sources, snapshot: &Snapshot, pack: &Path) -> Result<Arc<str>> {
+    let mut packer = Packer::create(pack)?;
+    let mut address = Address::default();
+    let catalog = Path::new("catalog");
+    let names = files_below(&sources.catalog)?;
+    for name in names.iter().filter(|name| counts(name)) {
+        let content = read(&sources.catalog.join(name))?;
+        address.add(name, &content);
+        packer.add(&catalog.join(name), &content)?;
     }
-    // Descriptor sets below hidden or deeper folders, which the walk leaves out.
-    for service in snapshot.services.values() {
-        if let crate::Upstream::Remote { descriptors: Descriptors::File(file), .. } = &service.upstream
-            && is_inside(file)
-        {
-            copy(&sources.catalog, file, &catalog)?;
+    if let Some(file) = &sources.callers {
+        let content = read(file)?;
+        address.add_callers(&content);
+        packer.add(&Path::new("callers").join(file.file_name().unwrap_or_default()), &content)?;
+    }
+    let sets = descriptor_files(snapshot);
+    for (name, file) in &sets {
+        let content = read(&sources.catalog.join(file))?;
+        address.add(name, &content);
+        if is_inside(file) {
+            packer.add(&catalog.join(file), &content)?;
         }
     }
-    let Some(file) = &sources.callers else { return Ok(Sources { catalog, callers: None }) };
-    let folder = home.join("callers");
-    std::fs::create_dir_all(&folder)?;
-    let (from, name) =
-        (file.parent().unwrap_or(Path::new("")), Path::new(file.file_name().unwrap_or_default()));
-    copy(from, name, &folder)?;
+    // What the version does not name: certificates, and the issuers' keys.
+    for name in names.iter().filter(|name| !counts(name) && !sets.contains_key(*name)) {
+        packer.add(&catalog.join(name), &read(&sources.catalog.join(name))?)?;
+    }
+    let folder = sources.callers.as_ref().and_then(|file| file.parent()).unwrap_or(Path::new(""));
     for issuer in snapshot.callers.issuers.values() {
         if let Jwks::File(keys) = &issuer.jwks
             && is_inside(keys)
         {
-            copy(from, keys, &folder)?;
+            packer.add(&Path::new("callers").join(keys), &read(&folder.join(keys))?)?;
         }
     }
-    Ok(Sources { catalog, callers: Some(folder.join(name)) })
+    packer.finish()?;
+    Ok(address.version())
 }
 
-/// Whether a relative path stays in its folder; others are read from where they are.
-fn is_inside(path: &Path) -> bool {
-    path.components().all(|component| matches!(component, Component::Normal(_) | Component::CurDir))
+fn read(path: &Path) -> Result<Vec<u8>> {
+    read_bytes(path, CONTENT_BYTES_MAX)?.ok_or_else(|| {
+        Error::other(format!("{} has more than {} MiB", path.display(), CONTENT_BYTES_MAX >> 20))
+    })
 }
 
-fn copy(from: &Path, name: &Path, to: &Path) -> Result<()> {
-    let (source, target) = (from.join(name), to.join(name));
-    if std::fs::metadata(&source)?.len() > COPY_BYTES_MAX {
-        return Err(Error::other(format!("{} has more than {} MiB", source.display(), COPY_BYTES_MAX >> 20)));
-    }
-    if let Some(folder) = target.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    std::fs::copy(&source, &target)?;
-    std::fs::File::open(&target)?.sync_all()
+fn pack_of(dir: &Path, version: &str) -> PathBuf {
+    dir.join(format!("{version}.pack"))
 }
 
 fn sources_in(home: &Path) -> Result<Sources> {
@@ -164,20 +174,21 @@ fn current(dir: &Path) -> Option<String> {
     (hex.len() == 12 && hex.bytes().all(|b| b.is_ascii_hexdigit())).then_some(version)
 }
 
-/// Removes the versions before, and what an interrupted store left.
-fn sweep(dir: &Path, keep: &str) -> Result<()> {
+/// Removes the versions before, what of them was unpacked, and what an interrupted store left.
+fn sweep(dir: &Path, keep: &Path) -> Result<()> {
     for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name != keep && (name.starts_with("c-") || name.starts_with(".c-")) {
-            remove(&entry.path())?;
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path != keep && (name.starts_with("c-") || name.starts_with(".c-")) {
+            remove(&path)?;
         }
     }
     Ok(())
 }
 
-fn remove(folder: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(folder) {
+fn remove(path: &Path) -> Result<()> {
+    let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    match removed {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

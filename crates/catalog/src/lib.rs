@@ -16,6 +16,7 @@ mod edit;
 mod form;
 mod last_good;
 mod load;
+mod pack;
 mod search;
 mod service;
 mod snapshot;
@@ -24,8 +25,8 @@ mod yaml;
 
 pub use access::{Access, Denied};
 pub use callers::{
-    ALL_SERVICES, Algorithm, ApiKey, Application, Callers, CredentialState, Issuer, Jwks, Role, Subscription,
-    SubscriptionState, Subscriptions,
+    ALL_SERVICES, Algorithm, ApiKey, Application, Callers, CredentialState, Issuer, Jwks, KeyTable, Role,
+    Subscription, SubscriptionState, Subscriptions,
 };
 pub use diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Diagnostics, Fault};
 pub use diff::{Change, Diff, FieldChange, Subject, What, diff};
@@ -33,7 +34,8 @@ pub use edit::{EditError, NewKey, add_key};
 pub use form::{SCHEMAS, json_schema};
 pub use last_good::{KeepLastGood, load_last_good, store_last_good};
 pub use load::{
-    KnownDescriptors, LoadError, ReflectionNeed, SERVICES_MAX, Sources, load, load_without_reflection,
+    KnownDescriptors, LoadError, ReflectionNeed, SERVICES_MAX, Sources, load, load_if_changed,
+    load_without_reflection,
 };
 pub use search::{Hit, Query, Viewer, search};
 pub use service::{

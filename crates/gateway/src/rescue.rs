@@ -24,6 +24,14 @@ pub const DOMAIN: &str = "gateway.oaas";
 pub const ORIGIN: HeaderName = HeaderName::from_static("oaas-origin");
 /// Header that names the call.
 pub const CALL_ID: HeaderName = HeaderName::from_static("oaas-call-id");
+/// Trailer with the `google.rpc.Status`.
+const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+/// Bytes of a refusal, names and values, up to which it has room for details that say something again.
+const REFUSAL_BYTES_MAX: usize = 1024;
+/// Bytes of what a refusal's head has beside the trailers: content type, call id, and the date that the
+/// server adds.
+const HEAD_BYTES: usize =
+    "content-typeapplication/grpc".len() + "oaas-call-id".len() + 36 + "date".len() + 29;
 /// Longest `grpc-message`, bytes after percent-encoding.
 const MESSAGE_BYTES_MAX: usize = 256;
 /// Longest `grpc-status-details-bin`, bytes after base64; with the rest our trailers stay under 4 KiB.
@@ -45,18 +53,10 @@ pub fn response(call: &Call, rejection: &Rejection) -> Response<Body> {
 /// The trailers of a call whose answer had begun.
 #[must_use]
 pub fn trailers(call: &Call, rejection: &Rejection) -> HeaderMap {
-    headers(rejection, &encoded(rejection, details(call, rejection)))
-}
-
-fn headers(rejection: &Rejection, details: &str) -> HeaderMap {
-    let code = rejection.code;
     let mut trailers = HeaderMap::with_capacity(6);
-    trailers.insert(GRPC_STATUS, HeaderValue::from_static(code.header()));
+    trailers.insert(GRPC_STATUS, HeaderValue::from_static(rejection.code.header()));
     if let Ok(message) = HeaderValue::from_str(&percent_encoded(&rejection.message)) {
         trailers.insert("grpc-message", message);
-    }
-    if let Ok(details) = HeaderValue::from_str(details) {
-        trailers.insert("grpc-status-details-bin", details);
     }
     trailers.insert(ORIGIN, HeaderValue::from_static(Origin::Gateway.as_str()));
     match rejection.retry {
@@ -68,22 +68,35 @@ fn headers(rejection: &Rejection, details: &str) -> HeaderMap {
             trailers.insert("grpc-retry-pushback-ms", HeaderValue::from(whole_ms(wait)));
         }
     }
+    let room = REFUSAL_BYTES_MAX.saturating_sub(HEAD_BYTES + DETAILS.as_str().len() + size(&trailers));
+    if let Ok(details) = HeaderValue::from_str(&encoded(call, rejection, room)) {
+        trailers.insert(DETAILS, details);
+    }
     trailers
 }
 
-/// Details, as many from the first on as the limit lets through.
-fn encoded(rejection: &Rejection, details: Vec<prost_types::Any>) -> String {
+/// Names and values, as a client sees them.
+fn size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len().saturating_add(value.len())).sum()
+}
+
+/// The details: those that a program acts on, as many from the first on as the limit lets through; then, as
+/// far as there is room, what only says again where to look.
+fn encoded(call: &Call, rejection: &Rejection, room: usize) -> String {
     let mut status = rpc::Status {
         code: i32::from(rejection.code.number()),
         message: cut(&rejection.message, MESSAGE_BYTES_MAX).to_owned(),
-        details,
+        details: details(call, rejection),
     };
-    loop {
-        let text = STANDARD_NO_PAD.encode(status.encode_to_vec());
-        if text.len() <= DETAILS_BYTES_MAX || status.details.pop().is_none() {
-            return text;
+    let base64 = |status: &rpc::Status| status.encoded_len().saturating_mul(4).div_ceil(3);
+    while base64(&status) > DETAILS_BYTES_MAX && status.details.pop().is_some() {}
+    for detail in details_again(call, rejection) {
+        status.details.push(detail);
+        if base64(&status) > room {
+            status.details.pop();
         }
     }
+    STANDARD_NO_PAD.encode(status.encode_to_vec())
 }
 
 fn details(call: &Call, rejection: &Rejection) -> Vec<prost_types::Any> {
@@ -116,7 +129,11 @@ fn details(call: &Call, rejection: &Rejection) -> Vec<prost_types::Any> {
     if let Some((subject, description)) = &rejection.quota {
         let violation = rpc::quota_failure::Violation {
             subject: subject.clone(),
-            description: description.clone(),
+            // Which service it is stands in `ErrorInfo`.
+            description: description
+                .strip_suffix(&format!(" to {service}"))
+                .unwrap_or(description)
+                .to_owned(),
             ..Default::default()
         };
         details.push(any("QuotaFailure", &rpc::QuotaFailure { violations: vec![violation] }));
@@ -125,34 +142,37 @@ fn details(call: &Call, rejection: &Rejection) -> Vec<prost_types::Any> {
         let info = rpc::ResourceInfo {
             resource_type: (*kind).to_owned(),
             resource_name: name.clone(),
-            owner: String::new(),
-            description: rejection.message.clone(),
+            ..Default::default()
         };
         details.push(any("ResourceInfo", &info));
-        let link = rpc::help::Link {
-            description: "the plans of this service".to_owned(),
-            url: format!("{}/catalog/{service}", call.bound.docs_url),
-        };
-        details.push(any("Help", &rpc::Help { links: vec![link] }));
+        let url = format!("{}/catalog/{service}", call.bound.docs_url);
+        details.push(help("plans", url));
     }
-    details.push(any(
-        "RequestInfo",
-        &rpc::RequestInfo { request_id: call.id.to_string(), serving_data: String::new() },
-    ));
     let locale = match call.lang {
         Lang::En => "en",
         Lang::Zh => "zh-CN",
     };
     let message = rejection.reason.meaning(call.lang).to_owned();
     details.push(any("LocalizedMessage", &rpc::LocalizedMessage { locale: locale.to_owned(), message }));
-    if rejection.resource.is_none() {
-        let link = rpc::help::Link {
-            description: "what this reason means and what to do".to_owned(),
-            url: format!("{}/reasons/{}", call.bound.docs_url, rejection.reason),
-        };
-        details.push(any("Help", &rpc::Help { links: vec![link] }));
-    }
     details
+}
+
+/// The page of the reason, which its name leads to as well, and the call's id, which `ErrorInfo` and
+/// `oaas-call-id` have too.
+fn details_again(call: &Call, rejection: &Rejection) -> Vec<prost_types::Any> {
+    let mut details = Vec::with_capacity(2);
+    if rejection.resource.is_none() {
+        let url = format!("{}/reasons/{}", call.bound.docs_url, rejection.reason);
+        details.push(help("reason", url));
+    }
+    let request = rpc::RequestInfo { request_id: call.id.to_string(), serving_data: String::new() };
+    details.push(any("RequestInfo", &request));
+    details
+}
+
+fn help(description: &str, url: String) -> prost_types::Any {
+    let links = vec![rpc::help::Link { description: description.to_owned(), url }];
+    any("Help", &rpc::Help { links })
 }
 
 fn any(name: &str, message: &impl prost::Message) -> prost_types::Any {
@@ -206,6 +226,135 @@ fn cut(text: &str, bytes_max: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use std::sync::Arc;
+
+    use http::Request;
+    use oaas_catalog::Snapshot;
+    use oaas_model::{Reason, Timestamp};
+
+    use crate::bound::Bound;
+
+    /// A call of a method that no catalog has.
+    fn call(lang: &str) -> Arc<Call> {
+        let snapshot = Snapshot {
+            version: "c-0123456789ab".into(),
+            services: [].into(),
+            methods: [].into(),
+            plans: [].into(),
+            callers: Arc::default(),
+            descriptors: prost_reflect::DescriptorPool::new(),
+        };
+        let docs_url = "https://oaas.example/docs".into();
+        let bound = Arc::new(Bound::new(Arc::new(snapshot), docs_url, Vec::new()));
+        let request =
+            Request::builder().uri("/oaas.channel.v1.RebateService/GetPlan").header("accept-language", lang);
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        Call::open(&parts, bound, Timestamp { steady_ns: 0, unix_ns: 1_800_000_000_000_000_000 })
+    }
+
+    /// A refusal as the layers make it: what each kind of it carries beside the reason.
+    fn representative(reason: Reason, call: &Call) -> Rejection {
+        let service = call.service_name();
+        let mut rejection =
+            Rejection::new(reason, "rate_limit", format!("more than 100 calls a second to {service}"));
+        match reason {
+            Reason::RateLimited | Reason::ConcurrencyLimited | Reason::Overloaded | Reason::CircuitOpen => {
+                rejection = rejection.retry(Retry::After(Duration::from_micros(1_234_567)));
+            }
+            _ => rejection = rejection.retry(Retry::Never),
+        }
+        match reason {
+            Reason::RateLimited | Reason::ConcurrencyLimited => {
+                rejection = rejection.fact("limit_per_second", 100);
+                rejection.quota =
+                    Some(("application:sales-portal".to_owned(), format!("calls a second to {service}")));
+            }
+            Reason::QuotaExhausted => {
+                rejection = rejection.fact("limit", 500_000).fact("used", 500_000);
+                rejection = rejection.fact("resets_at", "2026-12-01T00:00:00Z");
+                rejection.quota =
+                    Some(("application:sales-portal".to_owned(), format!("calls a month to {service}")));
+            }
+            Reason::BudgetExhausted => {
+                rejection.message =
+                    "batch-1001 would put more at stake than the budget coupons of CNY 10000.00 in 3600 s"
+                        .to_owned();
+                rejection = rejection.fact("budget", "coupons");
+                let facts = [("limit_minor", "1000000"), ("used_minor", "999900"), ("currency", "CNY")];
+                for (name, value) in facts {
+                    rejection = rejection.fact(name, value);
+                }
+                rejection = rejection.fact("resets_at", "2026-12-01T00:00:00Z");
+                rejection.quota =
+                    Some(("application:sales-portal".to_owned(), "money at stake, coupons".to_owned()));
+            }
+            Reason::DeadlineExpired | Reason::DeadlineUpstream | Reason::DeadlineInfeasible => {
+                for name in ["client_ms", "elapsed_ms", "catalog_ms"] {
+                    rejection = rejection.fact(name, 1_500);
+                }
+            }
+            Reason::CircuitOpen => {
+                let facts =
+                    [("cause", "errors"), ("rate", "0.1234"), ("threshold", "0.05"), ("scope", "service")];
+                for (name, value) in facts {
+                    rejection = rejection.fact(name, value);
+                }
+            }
+            Reason::SubscriptionRequired
+            | Reason::SubscriptionPending
+            | Reason::SubscriptionSuspended
+            | Reason::SubscriptionExpired
+            | Reason::MethodNotInPlan => {
+                rejection.resource = Some(("oaas.catalog.v1.Service", service.to_owned()));
+            }
+            Reason::FieldInvalid => {
+                rejection =
+                    Rejection::invalid("deadline", "grpc-timeout", "\"soon\" is no time as gRPC writes it");
+            }
+            _ => rejection = rejection.fact("limit", 16_384).fact("size", 17_000),
+        }
+        rejection
+    }
+
+    #[test]
+    fn refusals_fit_in_a_kibibyte_in_both_languages() {
+        for lang in ["en", "zh"] {
+            let call = call(lang);
+            for reason in Reason::ALL {
+                let rejection = representative(*reason, &call);
+                let answer = response(&call, &rejection);
+                let bytes = size(answer.headers());
+                // The plans of a missing subscription name the service twice more, and money has many facts.
+                let more = rejection.resource.is_some() || *reason == Reason::BudgetExhausted;
+                let most = REFUSAL_BYTES_MAX + if more { 256 } else { 0 };
+                assert!(bytes <= most, "{reason} in {lang}: {bytes} bytes");
+                println!("{reason} in {lang}: {bytes} bytes");
+                let text = answer.headers()[DETAILS].to_str().unwrap();
+                let status = rpc::Status::decode(&*STANDARD_NO_PAD.decode(text).unwrap()).unwrap();
+                let names: Vec<&str> =
+                    status.details.iter().filter_map(|any| any.type_url.rsplit('.').next()).collect();
+                assert_eq!(names.first(), Some(&"ErrorInfo"), "{reason}");
+                assert!(names.contains(&"LocalizedMessage"), "{reason} in {lang}: {names:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_says_nothing_new_makes_room_first() {
+        let call = call("en");
+        let names = |rejection: &Rejection| {
+            let headers = trailers(&call, rejection);
+            let status = STANDARD_NO_PAD.decode(headers[DETAILS].as_bytes()).unwrap();
+            let status = rpc::Status::decode(&*status).unwrap();
+            let last = |any: &prost_types::Any| any.type_url.rsplit('.').next().unwrap().to_owned();
+            status.details.iter().map(last).collect::<Vec<_>>()
+        };
+        let short = Rejection::new(Reason::CredentialsRevoked, "authenticate", "no");
+        assert_eq!(names(&short), ["ErrorInfo", "LocalizedMessage", "Help", "RequestInfo"]);
+        let long = Rejection::new(Reason::CredentialsRevoked, "authenticate", "x".repeat(250));
+        assert_eq!(names(&long), ["ErrorInfo", "LocalizedMessage"]);
+    }
 
     #[test]
     fn messages_are_percent_encoded_and_cut_at_a_character() {

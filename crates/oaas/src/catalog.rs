@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -37,7 +38,7 @@ pub fn own_descriptors() -> anyhow::Result<DescriptorPool> {
 
 /// Loads catalogs, and remembers what upstreams said of themselves.
 pub struct Loader {
-    known: KnownDescriptors,
+    known: Arc<KnownDescriptors>,
     /// Descriptions are kept here, so that a start does not need every upstream.
     kept: PathBuf,
 }
@@ -51,7 +52,7 @@ impl Loader {
         let kept = data.join("descriptors");
         std::fs::create_dir_all(&kept).with_context(|| format!("can't make {}", kept.display()))?;
         let known = KnownDescriptors { local: own_descriptors()?, reflected: HashMap::new() };
-        Ok(Self { known, kept })
+        Ok(Self { known: Arc::new(known), kept })
     }
 
     /// Loads the catalog; asks upstreams for the descriptions that are missing.
@@ -59,15 +60,43 @@ impl Loader {
     /// # Errors
     /// Everything that is wrong with the files, rendered; or the upstream that can't be asked.
     pub async fn load(&mut self, sources: &Sources) -> anyhow::Result<Snapshot> {
+        let load = |sources: &Sources, known: &KnownDescriptors| oaas_catalog::load(sources, known).map(Some);
+        self.loaded(sources, load).await?.context("a catalog without a version")
+    }
+
+    /// As [`Loader::load`]; `None` when the files are still those of `current`.
+    ///
+    /// # Errors
+    /// As [`Loader::load`].
+    pub async fn load_if_changed(
+        &mut self,
+        sources: &Sources,
+        current: &Arc<Snapshot>,
+    ) -> anyhow::Result<Option<Snapshot>> {
+        let current = Arc::clone(current);
+        let load = move |sources: &Sources, known: &KnownDescriptors| {
+            oaas_catalog::load_if_changed(sources, known, &current)
+        };
+        self.loaded(sources, load).await
+    }
+
+    async fn loaded(
+        &mut self,
+        sources: &Sources,
+        load: impl Fn(&Sources, &KnownDescriptors) -> Result<Option<Snapshot>, LoadError> + Clone + Send + 'static,
+    ) -> anyhow::Result<Option<Snapshot>> {
         // Twice is enough: the second time nothing is missing.
         for _ in 0..2 {
-            match oaas_catalog::load(sources, &self.known) {
+            let (known, files, load) = (Arc::clone(&self.known), sources.clone(), load.clone());
+            // A large catalog takes its time, and calls must not wait for it.
+            let loaded = tokio::task::spawn_blocking(move || load(&files, &known)).await;
+            match loaded.context("the catalog's loading")? {
                 Ok(snapshot) => return Ok(snapshot),
                 Err(LoadError::Diagnostics(found)) => bail!("{}", found.render(Lang::En)),
                 Err(LoadError::NeedsReflection(needs)) => {
                     for need in needs {
                         let set = self.describe(&need, &sources.catalog).await?;
-                        self.known.reflected.insert(need.service.to_string(), set);
+                        Arc::make_mut(&mut self.known).reflected.insert(need.service.to_string(), set);
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! Reload: when the catalog's or the callers' files change, and on SIGHUP. A version that can't be loaded
 //! is told of and changes nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +9,16 @@ use anyhow::{Context as _, bail};
 use oaas_catalog::{Snapshot, Sources};
 use oaas_gateway::Gateway;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch as latest};
 
 use crate::catalog::{Loader, sources};
 use crate::config::Config;
 
 /// Between two tries of a version that waits for its upstream.
 const RETRY_EVERY: Duration = Duration::from_secs(5);
+/// Services and applications up to which a start keeps its files before it serves; with more it would take
+/// too long, and they are kept while it serves.
+const KEPT_FIRST_MAX: usize = 1_000;
 /// Folder of the last good files, below the data folder.
 const LAST_GOOD: &str = "last-good";
 
@@ -26,13 +29,17 @@ const LAST_GOOD: &str = "last-good";
 pub async fn first(loader: &mut Loader, config: &Config) -> anyhow::Result<(Snapshot, Sources)> {
     let files = sources(config);
     let broken = match loader.load(&files).await {
-        Ok(snapshot) => {
-            keep(&config.data, &files, &snapshot);
-            return Ok((snapshot, files));
+        Ok(snapshot) if is_small(&snapshot) => {
+            let snapshot = Arc::new(snapshot);
+            store(config.data.join(LAST_GOOD), files.clone(), Arc::clone(&snapshot)).await;
+            return Ok((Arc::unwrap_or_clone(snapshot), files));
         }
+        Ok(snapshot) => return Ok((snapshot, files)),
         Err(error) => error,
     };
-    let Some(last_good) = oaas_catalog::load_last_good(&config.data.join(LAST_GOOD))? else {
+    let kept = config.data.join(LAST_GOOD);
+    let kept = tokio::task::spawn_blocking(move || oaas_catalog::load_last_good(&kept)).await;
+    let Some(last_good) = kept.context("the last good catalog")?? else {
         let folder = config.catalog.display();
         if !config.catalog.is_dir() {
             bail!("no catalog in {folder}; start in a checkout, or name the folder with --catalog");
@@ -44,17 +51,53 @@ pub async fn first(loader: &mut Loader, config: &Config) -> anyhow::Result<(Snap
     Ok((snapshot, last_good))
 }
 
-/// Reloads until it is dropped.
+/// Reloads until it is dropped, and keeps each version that comes into force as the last good one.
 pub async fn watch(gateway: Gateway, loader: Loader, sources: Sources, data: PathBuf) {
     let changed = Arc::new(Notify::new());
     let ring = Arc::clone(&changed);
+    let in_force = Arc::clone(&gateway.shared().bound.load().snapshot);
+    // One place: of versions that come faster than they can be kept, the newest is kept.
+    let (applied, to_keep) = latest::channel(in_force);
     tokio::join!(
         oaas_catalog::watch(sources.clone(), move || ring.notify_one()),
-        apply(gateway, loader, sources, data, changed)
+        keep(data.join(LAST_GOOD), sources.clone(), to_keep),
+        apply(gateway, loader, sources, changed, applied)
     );
 }
 
-async fn apply(gateway: Gateway, mut loader: Loader, sources: Sources, data: PathBuf, changed: Arc<Notify>) {
+/// Keeps the files of each version that comes into force, beside the serving.
+async fn keep(folder: PathBuf, sources: Sources, mut applied: latest::Receiver<Arc<Snapshot>>) {
+    loop {
+        let snapshot = Arc::clone(&applied.borrow_and_update());
+        store(folder.clone(), sources.clone(), snapshot).await;
+        if applied.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Keeps the files as the last good version; when they are kept already, that is all.
+async fn store(folder: PathBuf, sources: Sources, snapshot: Arc<Snapshot>) {
+    let store = move || oaas_catalog::store_last_good(&folder, &sources, &snapshot);
+    let failed = match tokio::task::spawn_blocking(store).await {
+        Ok(Ok(_)) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!(error = %failed, "the last good catalog is not kept");
+}
+
+fn is_small(snapshot: &Snapshot) -> bool {
+    snapshot.services.len().saturating_add(snapshot.callers.applications.len()) <= KEPT_FIRST_MAX
+}
+
+async fn apply(
+    gateway: Gateway,
+    mut loader: Loader,
+    sources: Sources,
+    changed: Arc<Notify>,
+    applied: latest::Sender<Arc<Snapshot>>,
+) {
     let mut hang_up = match signal(SignalKind::hangup()) {
         Ok(signal) => signal,
         Err(error) => {
@@ -69,7 +112,7 @@ async fn apply(gateway: Gateway, mut loader: Loader, sources: Sources, data: Pat
             Some(()) = hang_up.recv() => "SIGHUP",
             () = tokio::time::sleep(RETRY_EVERY), if failed => "retry",
         };
-        failed = reload(&gateway, &mut loader, &sources, &data, actor).await.is_err();
+        failed = reload(&gateway, &mut loader, &sources, actor, &applied).await.is_err();
     }
 }
 
@@ -77,8 +120,8 @@ async fn reload(
     gateway: &Gateway,
     loader: &mut Loader,
     sources: &Sources,
-    data: &Path,
     actor: &str,
+    applied: &latest::Sender<Arc<Snapshot>>,
 ) -> anyhow::Result<()> {
     let told = |error: &anyhow::Error| {
         gateway.reload_failed();
@@ -86,21 +129,14 @@ async fn reload(
             tracing::error!("the catalog is not reloaded, the old version stays:\n{error:#}");
         }
     };
-    let snapshot = loader.load(sources).await.inspect_err(told)?;
-    if snapshot.version == gateway.shared().bound.load().snapshot.version {
+    let current = Arc::clone(&gateway.shared().bound.load().snapshot);
+    let Some(snapshot) = loader.load_if_changed(sources, &current).await.inspect_err(told)? else {
         return Ok(());
-    }
-    let kept = snapshot.clone();
+    };
     let before = gateway.apply(snapshot, actor).map_err(anyhow::Error::from).inspect_err(told)?;
-    tracing::info!(from = %before, to = %kept.version, actor, "catalog reloaded");
-    keep(data, sources, &kept);
+    let in_force = Arc::clone(&gateway.shared().bound.load().snapshot);
+    tracing::info!(from = %before, to = %in_force.version, actor, "catalog reloaded");
+    applied.send_replace(in_force);
     gateway.refresh_keys().await;
     Ok(())
-}
-
-/// Keeps the files as the last good version.
-fn keep(data: &Path, sources: &Sources, snapshot: &Snapshot) {
-    if let Err(error) = oaas_catalog::store_last_good(&data.join(LAST_GOOD), sources, snapshot) {
-        tracing::warn!(%error, "the last good catalog is not kept");
-    }
 }

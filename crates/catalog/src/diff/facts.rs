@@ -204,7 +204,8 @@ pub(super) fn plan(plan: &Plan) -> Facts {
 /// Credentials by application.
 pub(super) fn credentials(callers: &Callers) -> BTreeMap<Arc<str>, Facts> {
     let mut all: BTreeMap<Arc<str>, Collector> = BTreeMap::new();
-    for (prefix, (application, key)) in &callers.keys {
+    for (application, key) in callers.keys.values() {
+        let prefix = &key.prefix;
         let facts = all.entry(Arc::clone(&application.id)).or_default();
         let digest = blake3::Hash::from_bytes(key.digest).to_hex();
         let short = digest.get(..12).unwrap_or_default();

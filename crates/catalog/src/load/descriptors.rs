@@ -25,6 +25,13 @@ struct RawSet {
     file: Vec<Bytes>,
 }
 
+/// What tells whether a file is known already, without decoding the rest of it.
+#[derive(Clone, PartialEq, prost::Message)]
+struct FileName {
+    #[prost(string, tag = "1")]
+    name: String,
+}
+
 /// The messages of all services.
 pub(super) struct Described {
     pub pool: DescriptorPool,
@@ -34,6 +41,8 @@ pub(super) struct Described {
     pub contents: BTreeMap<String, Vec<u8>>,
     /// Services that wait for their upstream's reflection.
     pub needs: Vec<ReflectionNeed>,
+    /// The names of those.
+    waiting: HashSet<Arc<str>>,
     /// Services whose descriptors are broken, which is reported already.
     pub broken: HashSet<String>,
     /// The services that files are for.
@@ -58,7 +67,7 @@ impl Names {
 impl Described {
     /// Whether the service's messages are missing for a reason that is known already.
     pub fn waits(&self, service: &str) -> bool {
-        self.broken.contains(service) || self.needs.iter().any(|need| &*need.service == service)
+        self.broken.contains(service) || self.waiting.contains(service)
     }
 }
 
@@ -70,6 +79,7 @@ impl Loading<'_> {
             local: known.local.clone(),
             contents: BTreeMap::new(),
             needs: Vec::new(),
+            waiting: HashSet::new(),
             broken: HashSet::new(),
             names: Names::default(),
         };
@@ -92,7 +102,9 @@ impl Loading<'_> {
                             described.merge(&format!("reflection of {name}"), set, at, &mut tree.findings)
                         }
                         None => {
-                            described.needs.push(ReflectionNeed { service: Arc::from(name), endpoints, tls });
+                            let service: Arc<str> = Arc::from(name);
+                            described.waiting.insert(Arc::clone(&service));
+                            described.needs.push(ReflectionNeed { service, endpoints, tls });
                             true
                         }
                     }
@@ -155,12 +167,17 @@ impl Described {
         let set = RawSet::decode(set).map_err(|error| error.to_string())?;
         let mut fresh = RawSet::default();
         for raw in set.file {
-            let file = FileDescriptorProto::decode(raw.clone()).map_err(|error| error.to_string())?;
-            match self.pool.get_file_by_name(file.name()) {
-                None => fresh.file.push(raw),
-                Some(_) if WELL_KNOWN.iter().any(|prefix| file.name().starts_with(prefix)) => {}
-                Some(there) if same_types(there.file_descriptor_proto(), &file) => {}
-                Some(_) => return Err(format!("another set describes {} in another way", file.name())),
+            let FileName { name } = FileName::decode(raw.clone()).map_err(|error| error.to_string())?;
+            let Some(there) = self.pool.get_file_by_name(&name) else {
+                fresh.file.push(raw);
+                continue;
+            };
+            if WELL_KNOWN.iter().any(|prefix| name.starts_with(prefix)) {
+                continue;
+            }
+            let file = FileDescriptorProto::decode(raw).map_err(|error| error.to_string())?;
+            if !same_types(there.file_descriptor_proto(), &file) {
+                return Err(format!("another set describes {name} in another way"));
             }
         }
         if fresh.file.is_empty() {

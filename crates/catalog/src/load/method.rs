@@ -28,13 +28,7 @@ pub(super) struct Build<'b> {
 }
 
 impl Build<'_> {
-    pub fn method(
-        &mut self,
-        service: &Arc<str>,
-        rpc: &MethodDescriptor,
-        node: &Node<'_>,
-        index: usize,
-    ) -> MethodEntry {
+    pub fn method(&mut self, service: &Arc<str>, rpc: &MethodDescriptor, node: &Node<'_>) -> MethodEntry {
         let inherited = self.inherited.refined(node, self.findings);
         let effect = match node.get("effect").and_then(Node::text) {
             Some("read") => Effect::Read,
@@ -68,7 +62,8 @@ impl Build<'_> {
             breaker: inherited.breaker,
             error_reasons,
             descriptor: rpc.clone(),
-            index,
+            // Given when all services are known.
+            index: 0,
         }
     }
 

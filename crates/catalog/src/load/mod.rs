@@ -7,19 +7,20 @@ mod files;
 mod inherited;
 mod message;
 mod method;
+mod parallel;
+mod pieces;
 mod plans;
 mod service;
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use prost_reflect::DescriptorPool;
 use thiserror::Error;
 
 use crate::diagnostic::{DIAGNOSTICS_MAX, Diagnostics, Fault, Finding, Findings, Lines, same, text};
-pub(crate) use files::files_below;
+pub(crate) use files::{Address, counts, files_below, read_bytes};
 
 use crate::form;
 use crate::service::{Descriptors, Upstream, UpstreamTls};
@@ -92,13 +93,44 @@ pub fn load_without_reflection(
 ) -> Result<(Snapshot, Vec<ReflectionNeed>), LoadError> {
     let mut report = Report::default();
     let files = files::read_files(sources, &mut report);
-    let trees: Vec<Tree<'_>> = files.catalog.iter().map(Tree::read).collect();
+    compile(sources, known, &files, report)
+}
+
+/// As [`load`], but `None` when the files are those of `current` already: that is found out without reading
+/// them as YAML.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_if_changed(
+    sources: &Sources,
+    known: &KnownDescriptors,
+    current: &Snapshot,
+) -> Result<Option<Snapshot>, LoadError> {
+    let mut report = Report::default();
+    let files = files::read_files(sources, &mut report);
+    if report.diagnostics.is_empty()
+        && version_of(&files, sources, current).as_ref() == Some(&current.version)
+    {
+        return Ok(None);
+    }
+    let (snapshot, needs) = compile(sources, known, &files, report)?;
+    if needs.is_empty() { Ok(Some(snapshot)) } else { Err(LoadError::NeedsReflection(needs)) }
+}
+
+fn compile(
+    sources: &Sources,
+    known: &KnownDescriptors,
+    files: &files::Files,
+    report: Report,
+) -> Result<(Snapshot, Vec<ReflectionNeed>), LoadError> {
+    let mut each_file: Vec<&files::SourceFile> = files.catalog.iter().collect();
+    let trees: Vec<Tree<'_>> = parallel::each(&mut each_file, |file| Tree::read(file));
     let mut loading = Loading { sources, trees, report };
 
     let inherited = loading.defaults();
-    let mut described = loading.described(known);
+    let described = loading.described(known);
     let mut late = service::Late::default();
-    let services = loading.services(&inherited, &mut described, &mut late);
+    let services = loading.services(&inherited, &described, &mut late);
     let plans = loading.plans(&services, &described);
     loading.resolve(&services, &plans, &described.names, late);
 
@@ -111,7 +143,7 @@ pub fn load_without_reflection(
         None => crate::Callers::default(),
     };
     report.into_result()?;
-    let version = files::digest(&files, &described.contents);
+    let version = files::digest(files, &described.contents);
     let methods =
         services.values().flat_map(|s| s.methods.values()).map(|m| (Arc::clone(&m.path), Arc::clone(m)));
     let snapshot = Snapshot {
@@ -125,22 +157,25 @@ pub fn load_without_reflection(
     Ok((snapshot, described.needs))
 }
 
-/// The content address of the files of `sources`, as [`load`] would give it, with the descriptor sets that
-/// `snapshot` names; `None` when a file can't be read.
-pub(crate) fn content_version(sources: &Sources, snapshot: &Snapshot) -> Option<Arc<str>> {
-    let mut report = Report::default();
-    let files = files::read_files(sources, &mut report);
-    report.into_result().ok()?;
+/// The content address of `files`, with the descriptor sets that `snapshot` names; `None` when one can't be
+/// read.
+fn version_of(files: &files::Files, sources: &Sources, snapshot: &Snapshot) -> Option<Arc<str>> {
     let mut contents = BTreeMap::new();
-    for service in snapshot.services.values() {
-        if let Upstream::Remote { descriptors: Descriptors::File(file), .. } = &service.upstream {
-            let name = file.display().to_string();
-            if let Entry::Vacant(place) = contents.entry(name) {
-                place.insert(files::read_descriptors(sources, file).ok()?);
-            }
-        }
+    for (name, file) in descriptor_files(snapshot) {
+        contents.insert(name, files::read_descriptors(sources, file).ok()?);
     }
-    Some(files::digest(&files, &contents))
+    Some(files::digest(files, &contents))
+}
+
+/// The descriptor sets that the services of `snapshot` name, by the name that counts in the content address.
+pub(crate) fn descriptor_files(snapshot: &Snapshot) -> BTreeMap<String, &Path> {
+    let files = snapshot.services.values().filter_map(|service| match &service.upstream {
+        Upstream::Remote { descriptors: Descriptors::File(file), .. } => Some(file.as_path()),
+        _ => None,
+    });
+    // Thousands of services often share one.
+    let once: HashSet<&Path> = files.collect();
+    once.into_iter().map(|file| (file.display().to_string(), file)).collect()
 }
 
 /// One file, its tree, and what is wrong with it so far.

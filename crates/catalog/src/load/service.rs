@@ -9,7 +9,7 @@ use prost_reflect::{MethodDescriptor, ServiceDescriptor};
 use super::descriptors::{Described, Names, upstream};
 use super::inherited::Inherited;
 use super::plans::Plans;
-use super::{Loading, SERVICES_MAX, dangling, files, method};
+use super::{Loading, SERVICES_MAX, Tree, dangling, files, method, parallel};
 use crate::diagnostic::{Fault, Finding, Findings, same, text};
 use crate::service::{AuditMode, MethodEntry, ServiceEntry, Stage, Text, Upstream, Visibility};
 use crate::yaml::{Mark, Node};
@@ -104,39 +104,56 @@ fn stricter(other: &MethodEntry, audit: AuditMode) -> Option<Text> {
     priced.then(|| text(format!("{path}, with a price of its own"), format!("{path}，单独计价")))
 }
 
-impl Loading<'_> {
+impl<'s> Loading<'s> {
     /// Compiles every service whose messages are known.
     pub(super) fn services(
         &mut self,
         inherited: &Inherited,
-        described: &mut Described,
+        described: &Described,
         late: &mut Late,
     ) -> Services {
-        let mut services = Services::new();
-        let mut first: HashMap<String, String> = HashMap::new();
-        let mut methods = 0usize;
+        let folder = self.sources.catalog.as_path();
+        let mut first: HashMap<String, &'s str> = HashMap::new();
+        let mut wanted: Vec<(usize, &mut Tree<'s>)> = Vec::with_capacity(self.trees.len());
         for (number, tree) in self.trees.iter_mut().enumerate() {
             let Some(root) = tree.root.as_ref().filter(|_| tree.file.kind == files::FileKind::Service) else {
                 continue;
             };
             let from = tree.findings.count();
-            if let Some(name) = root.get("service").filter(|name| name.text().is_some()) {
-                let text = name.text().unwrap_or_default();
-                if let Some(place) = first.get(text) {
-                    tree.findings.push(doubled(name, place));
-                } else if first.len() >= SERVICES_MAX {
-                    tree.findings.push(too_many(name.mark));
-                } else {
-                    first.insert(text.to_owned(), tree.file.name.clone());
-                    let mut compiler = Compiler { inherited, described, late, number, methods: &mut methods };
-                    let entry =
-                        compiler.service(text, root, tree.file, &self.sources.catalog, &mut tree.findings);
-                    services.extend(entry.map(|entry| (Arc::clone(&entry.name), Arc::new(entry))));
-                }
+            let Some((at, name)) = root.get("service").and_then(|at| Some((at, at.text()?))) else {
+                continue;
+            };
+            if let Some(place) = first.get(name) {
+                tree.findings.push(doubled(at, place));
+            } else if first.len() >= SERVICES_MAX {
+                tree.findings.push(too_many(at.mark));
+            } else {
+                first.insert(name.to_owned(), &tree.file.name);
+                wanted.push((number, tree));
+                continue;
             }
             tree.findings.name_fields(from, "", root);
         }
-        services
+        let compiled = parallel::each(&mut wanted, |(number, tree)| {
+            let Tree { file, root: Some(root), findings } = &mut **tree else { return (None, Vec::new()) };
+            let mut compiler = Compiler { inherited, described, late: Vec::new(), number: *number };
+            let from = findings.count();
+            let entry = compiler.service(root, file, folder, findings);
+            findings.name_fields(from, "", root);
+            (entry, compiler.late)
+        });
+        let mut services = Vec::with_capacity(compiled.len());
+        let mut methods = 0usize;
+        for (entry, checks) in compiled {
+            late.checks.extend(checks);
+            let Some(mut entry) = entry else { continue };
+            for method in entry.methods.values_mut().filter_map(Arc::get_mut) {
+                method.index = methods;
+                methods = methods.saturating_add(1);
+            }
+            services.push((Arc::clone(&entry.name), Arc::new(entry)));
+        }
+        services.into_iter().collect()
     }
 }
 
@@ -157,22 +174,20 @@ fn too_many(mark: Mark) -> Finding {
 struct Compiler<'c> {
     inherited: &'c Inherited,
     described: &'c Described,
-    late: &'c mut Late,
+    late: Vec<(usize, LateCheck)>,
     /// Number of the file.
     number: usize,
-    /// Methods so far.
-    methods: &'c mut usize,
 }
 
 impl Compiler<'_> {
     fn service(
         &mut self,
-        name: &str,
         root: &Node<'_>,
         file: &files::SourceFile,
         folder: &std::path::Path,
         findings: &mut Findings,
     ) -> Option<ServiceEntry> {
+        let name = root.get("service").and_then(Node::text)?;
         let inherited = self.inherited.refined(root, findings);
         let domain = root.get("domain").and_then(Node::text).unwrap_or_default();
         if let Some(node) = root.get("domain").filter(|_| domain != file.folder()) {
@@ -259,11 +274,8 @@ impl Compiler<'_> {
                 ));
                 continue;
             };
-            let index = *self.methods;
-            *self.methods = index.saturating_add(1);
-            let mut build =
-                method::Build { inherited, late: &mut self.late.checks, number: self.number, findings };
-            let method = build.method(service, rpc, &entry.value, index);
+            let mut build = method::Build { inherited, late: &mut self.late, number: self.number, findings };
+            let method = build.method(service, rpc, &entry.value);
             methods.insert(Arc::clone(&method.name), Arc::new(method));
         }
         for rpc in rpcs.iter().filter(|rpc| !node.entries().iter().any(|entry| entry.key == rpc.name())) {

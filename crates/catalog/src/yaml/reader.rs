@@ -27,8 +27,8 @@ pub(crate) struct Budget {
 
 /// Takes the items of one long list of the document as they come, so that they are never all in memory.
 pub(crate) struct Stream<'s, 't> {
-    /// Field of the document that holds the list.
-    pub field: &'static str,
+    /// Field of the document that holds the list; none: the document is the list.
+    pub field: Option<&'static str>,
     /// Gets each item.
     pub take: &'t mut dyn FnMut(Node<'s>, &mut Findings),
 }
@@ -262,11 +262,12 @@ impl<'s> Reader<'s, '_, '_> {
     }
 }
 
-/// Whether what is finished now is an item of the list in the document's field `field`.
-fn is_item_of(field: &str, open: &[Open<'_>]) -> bool {
+/// Whether what is finished now is an item of the list in the document's field `field`, or of the document.
+fn is_item_of(field: Option<&str>, open: &[Open<'_>]) -> bool {
     match open {
+        [Open { body: Body::List(_), .. }] => field.is_none(),
         [Open { body: Body::Map { key: Some((key, _)), .. }, .. }, Open { body: Body::List(_), .. }] => {
-            key == field
+            field.is_some_and(|field| key == field)
         }
         _ => false,
     }
