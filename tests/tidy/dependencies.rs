@@ -17,7 +17,7 @@ const MAY_USE: [(&str, &[&str]); 8] = [
     ("oaas-catalog", &["oaas-model"]),
     ("oaas-capability", &["oaas-model", "oaas-proto", "oaas-store"]),
     ("oaas-audit", &["oaas-model", "oaas-proto"]),
-    ("oaas-metering", &["oaas-model", "oaas-proto", "oaas-store"]),
+    ("oaas-metering", &["oaas-audit", "oaas-model", "oaas-proto", "oaas-store"]),
     (
         "oaas-gateway",
         &[

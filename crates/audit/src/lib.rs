@@ -23,6 +23,7 @@ mod segment;
 mod segment_reader;
 mod start;
 mod tally;
+mod view;
 mod writer;
 
 pub use appendable::Appendable;
@@ -34,6 +35,10 @@ pub use journal::{DurableAppend, Journal, JournalHealth, JournalOptions};
 pub use oaas_proto::oaas::audit::v1 as record;
 pub use reader::{Entry, Filter, Reader, Records};
 pub use recover::Recovery;
+pub use view::{
+    CallIds, EventView, HeadView, IntentView, OutcomeView, RecordView, RefusalSumView, RefusalView,
+    StakeView, Stakes, Text, WrittenOffView,
+};
 
 #[cfg(test)]
 mod tests;

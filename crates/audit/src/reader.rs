@@ -8,11 +8,15 @@ use oaas_model::CallId;
 
 use crate::JournalError;
 use crate::disk::{Disk, SystemDisk};
-use crate::frame::Peek;
+use crate::frame;
 use crate::record::AuditRecord;
 use crate::record::audit_record::Event;
 use crate::segment::{SegmentName, segments};
 use crate::segment_reader::{Next, SegmentReader};
+use crate::view::RecordView;
+
+#[cfg(test)]
+mod tests;
 
 /// A record may be written this long after its call's arrival, milliseconds; a search that has found
 /// nothing by then ends.
@@ -125,17 +129,14 @@ impl Reader {
         let late_ms =
             i64::try_from(call.unix_ms()).unwrap_or(i64::MAX).saturating_add(ARRIVAL_TO_RECORD_MS_MAX);
         let mut records = self.records_since(call.unix_ms())?;
-        // Few records have the id's bytes in them; the others need not be decoded.
-        let wanted = |peek: &Peek, body: &[u8]| peek.event_tag == OPEN_CALLS_TAG || contains(body, id);
-        while let Some(step) = records.step(wanted)? {
-            let (over, time_unix_ns) = match step {
-                Step::Skipped(peek) => (search.pass_by(), peek.time_unix_ns),
-                Step::Entry(entry) => {
-                    let time_unix_ns = entry.record.time_unix_ns;
-                    (search.take(entry.record), time_unix_ns)
-                }
-            };
-            if over || (search.found.is_empty() && time_unix_ns / 1_000_000 > late_ms) {
+        while records.advance()?
+            && let Some((_, reader)) = &records.current
+        {
+            let peek = frame::peek(reader.body()).ok_or_else(|| reader.unreadable())?;
+            // Few records have the id's bytes in them; the others need not be decoded.
+            let wanted = peek.event_tag == OPEN_CALLS_TAG || contains(reader.body(), id);
+            let over = if wanted { search.take(reader.entry()?.record) } else { search.pass_by() };
+            if over || (search.found.is_empty() && peek.time_unix_ns / 1_000_000 > late_ms) {
                 break;
             }
         }
@@ -310,35 +311,57 @@ pub struct Records {
     failed: bool,
 }
 
-enum Step {
-    Entry(Box<Entry>),
-    Skipped(Peek),
-}
-
 impl Records {
-    fn step(&mut self, wanted: impl Fn(&Peek, &[u8]) -> bool) -> Result<Option<Step>, JournalError> {
+    /// The next record as the meters see it: nothing is decoded that they don't need, nothing allocated.
+    /// Otherwise as the iterator: `None` at the end, and again later; after an error it is over.
+    #[inline]
+    pub fn next_view(&mut self) -> Option<Result<RecordView<'_>, JournalError>> {
+        if let Err(error) = self.step()? {
+            return Some(Err(error));
+        }
+        let (_, reader) = self.current.as_ref()?;
+        match RecordView::decode(reader.body()) {
+            Some(view) => Some(Ok(view)),
+            None => {
+                self.failed = true;
+                Some(Err(reader.unreadable()))
+            }
+        }
+    }
+
+    /// Goes to the next record, unless an error came before; `None` when there is none.
+    fn step(&mut self) -> Option<Result<(), JournalError>> {
+        if self.failed {
+            return None;
+        }
+        match self.advance() {
+            Ok(there) => there.then_some(Ok(())),
+            Err(error) => {
+                self.failed = true;
+                Some(Err(error))
+            }
+        }
+    }
+
+    /// Goes to the next record; whether there is one.
+    fn advance(&mut self) -> Result<bool, JournalError> {
         loop {
             let Some((name, reader)) = &mut self.current else {
                 if !self.open_next(None)? {
-                    return Ok(None);
+                    return Ok(false);
                 }
                 continue;
             };
-            match reader.next(&wanted) {
-                Next::Entry(entry) if entry.record.sequence <= self.seen => {}
-                Next::Skipped(peek) if peek.sequence <= self.seen => {}
-                Next::Entry(entry) => {
-                    self.seen = entry.record.sequence;
-                    return Ok(Some(Step::Entry(entry)));
-                }
-                Next::Skipped(peek) => {
-                    self.seen = peek.sequence;
-                    return Ok(Some(Step::Skipped(peek)));
+            match reader.next() {
+                Next::Record(sequence) if sequence <= self.seen => {}
+                Next::Record(sequence) => {
+                    self.seen = sequence;
+                    return Ok(true);
                 }
                 Next::End | Next::Broken(_) if reader.at_limit() => {
                     let name = *name;
                     if !self.open_next(Some(name))? {
-                        return Ok(None);
+                        return Ok(false);
                     }
                 }
                 stuck => {
@@ -352,7 +375,7 @@ impl Records {
                     return match stuck {
                         Next::Broken(error) => Err(error),
                         _ if limit.is_some() => Err(reader.ends_early()),
-                        _ => Ok(None),
+                        _ => Ok(false),
                     };
                 }
             }
@@ -383,17 +406,13 @@ impl Iterator for Records {
 
     /// After an error the iterator is over.
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
+        if let Err(error) = self.step()? {
+            return Some(Err(error));
         }
-        match self.step(|_, _| true) {
-            Ok(Some(Step::Entry(entry))) => Some(Ok(*entry)),
-            Ok(Some(Step::Skipped(_)) | None) => None,
-            Err(error) => {
-                self.failed = true;
-                Some(Err(error))
-            }
-        }
+        let (_, reader) = self.current.as_ref()?;
+        let entry = reader.entry();
+        self.failed = entry.is_err();
+        Some(entry)
     }
 }
 

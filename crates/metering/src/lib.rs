@@ -16,10 +16,12 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+mod batch;
 mod budget;
 mod calendar;
 mod live;
 mod meters;
+mod names;
 mod projection;
 mod quota;
 mod settlement;
@@ -37,7 +39,7 @@ pub use live::{
     APPLICATIONS_MAX, BUDGET_KEYS_MAX, BUDGET_KEYS_PER_APPLICATION_MAX, Reservation,
     SERVICES_PER_APPLICATION_MAX,
 };
-pub use meters::{Mark, Meters};
+pub use meters::{Mark, Meters, Observing};
 pub use projection::ObserveError;
 pub use quota::{Period, QuotaCause, QuotaExhausted, QuotaKey, QuotaLimit, QuotaTaken};
 pub use settlement::Ended;

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use oaas_model::Timestamp;
 use parking_lot::{Mutex, RwLock};
 
 use crate::budget::Budget;
 use crate::calendar::Span;
+use crate::names::Map;
 use crate::quota::Calls;
 use crate::usage::{BudgetUsage, LISTED_MAX, QuotaUsage, Usage};
 use crate::{
@@ -43,17 +44,21 @@ impl Reservation {
 
 #[derive(Default)]
 pub(crate) struct Live {
-    applications: RwLock<HashMap<Box<str>, Mutex<Application>>>,
+    applications: RwLock<Map<Box<str>, Mutex<Application>>>,
     budget_keys: AtomicUsize,
+    /// Counts changes of what [`Live::quota_point`] answers.
+    offsets: AtomicU64,
 }
 
+/// Hashed so that no one can foresee it, other than the names around it: these values come with requests,
+/// and stay.
 type BudgetKeys = HashMap<Box<str>, Arc<Mutex<Budget>>>;
 
 #[derive(Default)]
 struct Application {
-    quotas: HashMap<Box<str>, Calls>,
+    quotas: Map<Box<str>, Calls>,
     /// By budget, then by key.
-    budgets: HashMap<Box<str>, BudgetKeys>,
+    budgets: Map<Box<str>, BudgetKeys>,
     budget_keys: usize,
     /// When it was last looked through for idle keys because there was no room.
     swept_ms: i64,
@@ -76,7 +81,14 @@ impl Live {
     ) -> Result<QuotaTaken, QuotaExhausted> {
         let now_ms = now.unix_ms();
         let taken = self.within(key.application, now_ms, |application| {
-            application.calls(key.service, now_ms).map(|calls| calls.take(limit, now))
+            application.calls(key.service, now_ms, |calls| {
+                let before = calls.offset();
+                let taken = calls.take(limit, now);
+                if calls.offset() != before {
+                    self.offsets.fetch_add(1, Ordering::Release);
+                }
+                taken
+            })
         });
         taken.and_then(|taken| taken).unwrap_or_else(|Full| {
             let span = Span::of(limit.period, limit.utc_offset_minutes, now_ms);
@@ -100,9 +112,14 @@ impl Live {
     /// Counts calls that the journal or the store tells of; `false` when there is no room for the key.
     pub fn count_calls(&self, key: QuotaKey<'_>, unix_ms: i64, calls: i64, now_ms: i64) -> bool {
         self.within(key.application, now_ms, |application| {
-            application.calls(key.service, now_ms).map(|known| known.count_at(unix_ms, calls))
+            application.calls(key.service, now_ms, |known| known.count_at(unix_ms, calls))
         })
         .is_ok_and(|counted| counted.is_ok())
+    }
+
+    /// Changes when what [`Live::quota_point`] answers may have changed, so that its answers can be kept.
+    pub fn offsets(&self) -> u64 {
+        self.offsets.load(Ordering::Acquire)
     }
 
     /// The moment under which the store counts a call that was made at `unix_ms`, for a key that calls of
@@ -178,6 +195,7 @@ impl Live {
             self.budget_keys.fetch_sub(application.sweep(now_ms), Ordering::Relaxed);
             !application.quotas.is_empty() || !application.budgets.is_empty()
         });
+        self.offsets.fetch_add(1, Ordering::Release);
     }
 
     /// What is used, of one application or of all, in the order of names, at most [`LISTED_MAX`] lines of
@@ -206,7 +224,7 @@ impl Live {
     ) -> Result<T, Full> {
         // The budget is changed while its application is locked, so that a sweep can't take it away.
         self.within(key.application, now_ms, |application| {
-            application.budget(key, now_ms, &self.budget_keys).map(act)
+            application.budget(key, now_ms, &self.budget_keys, act)
         })?
     }
 
@@ -226,42 +244,43 @@ impl Live {
 }
 
 impl Application {
-    fn calls(&mut self, service: &str, now_ms: i64) -> Result<&mut Calls, Full> {
-        if !self.quotas.contains_key(service) {
-            if self.quotas.len() >= SERVICES_PER_APPLICATION_MAX {
-                self.quotas.retain(|_, calls| !calls.is_idle(now_ms));
-            }
-            if self.quotas.len() >= SERVICES_PER_APPLICATION_MAX {
-                return Err(Full);
-            }
-            self.quotas.insert(service.into(), Calls::default());
+    fn calls<T>(&mut self, service: &str, now_ms: i64, act: impl FnOnce(&mut Calls) -> T) -> Result<T, Full> {
+        if let Some(calls) = self.quotas.get_mut(service) {
+            return Ok(act(calls));
         }
-        self.quotas.get_mut(service).ok_or(Full)
+        if self.quotas.len() >= SERVICES_PER_APPLICATION_MAX {
+            self.quotas.retain(|_, calls| !calls.is_idle(now_ms));
+        }
+        if self.quotas.len() >= SERVICES_PER_APPLICATION_MAX {
+            return Err(Full);
+        }
+        Ok(act(self.quotas.entry(service.into()).or_default()))
     }
 
-    fn budget(
+    fn budget<T>(
         &mut self,
         key: BudgetKey<'_>,
         now_ms: i64,
         all: &AtomicUsize,
-    ) -> Result<&Arc<Mutex<Budget>>, Full> {
-        let known = self.budgets.get(key.budget).is_some_and(|keys| keys.contains_key(key.key));
-        if !known {
-            let full = |own: usize| {
-                own >= BUDGET_KEYS_PER_APPLICATION_MAX || all.load(Ordering::Relaxed) >= BUDGET_KEYS_MAX
-            };
-            if full(self.budget_keys) && self.swept_ms.saturating_add(SWEEP_EVERY_MS) <= now_ms {
-                self.swept_ms = now_ms;
-                all.fetch_sub(self.sweep(now_ms), Ordering::Relaxed);
-            }
-            if full(self.budget_keys) {
-                return Err(Full);
-            }
-            self.budget_keys += 1;
-            all.fetch_add(1, Ordering::Relaxed);
-            self.budgets.entry(key.budget.into()).or_default().insert(key.key.into(), Arc::default());
+        act: impl FnOnce(&Arc<Mutex<Budget>>) -> T,
+    ) -> Result<T, Full> {
+        if let Some(budget) = self.budgets.get(key.budget).and_then(|keys| keys.get(key.key)) {
+            return Ok(act(budget));
         }
-        self.budgets.get(key.budget).and_then(|keys| keys.get(key.key)).ok_or(Full)
+        let full = |own: usize| {
+            own >= BUDGET_KEYS_PER_APPLICATION_MAX || all.load(Ordering::Relaxed) >= BUDGET_KEYS_MAX
+        };
+        if full(self.budget_keys) && self.swept_ms.saturating_add(SWEEP_EVERY_MS) <= now_ms {
+            self.swept_ms = now_ms;
+            all.fetch_sub(self.sweep(now_ms), Ordering::Relaxed);
+        }
+        if full(self.budget_keys) {
+            return Err(Full);
+        }
+        self.budget_keys += 1;
+        all.fetch_add(1, Ordering::Relaxed);
+        let keys = self.budgets.entry(key.budget.into()).or_default();
+        Ok(act(keys.entry(key.key.into()).or_default()))
     }
 
     /// Forgets what is idle; how many budget keys that were.

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use oaas_audit::RecordView;
 use oaas_model::{Clock, Timestamp};
-use oaas_proto::oaas::audit::v1::AuditRecord;
 use oaas_store::{Store, StoreError};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
+use crate::batch::Batch;
 use crate::live::{Live, Reservation};
-use crate::projection::{Batch, ObserveError, OpenCall, OpenStake, Projection, Source};
+use crate::projection::{ObserveError, Projection, Source};
 use crate::tables;
 use crate::usage::{CallUsage, DayUsage, LISTED_MAX, Sum, Usage};
 use crate::{BudgetError, BudgetKey, BudgetLimit, QuotaExhausted, QuotaKey, QuotaLimit, QuotaTaken, Settle};
@@ -60,18 +61,8 @@ impl Meters {
             live.spend(BudgetKey { application, budget, key }, *amount, *point, now_ms);
         }
         let mut projection = Projection::new(stored.marks, stored.mark.clone(), stored.last_batch);
-        for (call, row) in stored.open {
-            let hold = |(budget, key, amount): (Box<str>, Box<str>, i64)| {
-                let money = BudgetKey { application: &row.application, budget: &budget, key: &key };
-                let held = live.hold(money, amount, row.at_ms, now_ms);
-                OpenStake { budget, key, amount, held }
-            };
-            let stakes = row.stakes.into_iter().map(hold).collect();
-            let (at_ms, point_ms) = (row.at_ms, row.point_ms);
-            let (application, service) = (row.application.clone(), row.service);
-            let open =
-                OpenCall { application, service, at_ms, point_ms, stakes, opened_after: None, own: false };
-            projection.restore(call, open);
+        for (call, row) in &stored.open {
+            projection.restore(*call, row, &live, now_ms);
         }
         let shared = Shared {
             store: store.clone(),
@@ -86,7 +77,7 @@ impl Meters {
 
     /// Counts a record of a process before this one: its intents against quota and budget, its outcomes
     /// as settlements. A record that is in the counters already changes nothing.
-    pub fn replay(&self, record: &AuditRecord) {
+    pub fn replay(&self, record: &RecordView<'_>) {
         let replayed = self.shared.projection.lock().add(record, Source::Before, &self.shared.live);
         if let Err(error) = replayed {
             tracing::error!(%error, "a record of the journal was not replayed");
@@ -100,8 +91,15 @@ impl Meters {
     /// # Errors
     /// When a record before it was left out, or the store is away for too long; read again from
     /// [`Meters::mark`] later.
-    pub fn observe(&self, record: &AuditRecord) -> Result<(), ObserveError> {
+    pub fn observe(&self, record: &RecordView<'_>) -> Result<(), ObserveError> {
         self.shared.projection.lock().add(record, Source::Own, &self.shared.live)
+    }
+
+    /// The same for many records in a row: what is locked for each of them costs as much as summing it.
+    /// Who waits for it meanwhile (a flush, the usage of a sampled call) comes in before the next record.
+    #[must_use]
+    pub fn observing(&self) -> Observing<'_> {
+        Observing { projection: self.shared.projection.lock(), live: &self.shared.live }
     }
 
     /// The last record that was replayed or observed.
@@ -152,7 +150,9 @@ impl Meters {
     pub fn record_usage(&self, call: &CallUsage<'_>, now: Timestamp) {
         let sum = Sum { calls: 1, units: call.units, price_micros: call.price_micros };
         let mut projection = self.shared.projection.lock();
-        projection.add_usage(call.application, call.method, call.status, call.currency, sum, now.unix_ms());
+        let [application, method, currency] =
+            [call.application, call.method, call.currency].map(str::as_bytes);
+        projection.add_usage(application, method, call.status, currency, sum, now.unix_ms());
     }
 
     /// Stores what was counted up to `durable`, the last record that is known to be on the disk, in one
@@ -207,6 +207,24 @@ impl Meters {
         tables::add(&self.shared.store, &taken.batches, now_ms).await?;
         taken.batches.clear();
         Ok(())
+    }
+}
+
+/// The journal side, taken for many records. To be dropped before anything else is asked of the meters in the
+/// same thread.
+pub struct Observing<'a> {
+    projection: MutexGuard<'a, Projection>,
+    live: &'a Live,
+}
+
+impl Observing<'_> {
+    /// Counts a record, as [`Meters::observe`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn observe(&mut self, record: &RecordView<'_>) -> Result<(), ObserveError> {
+        MutexGuard::bump(&mut self.projection);
+        self.projection.add(record, Source::Own, self.live)
     }
 }
 

@@ -141,6 +141,11 @@ impl Calls {
         self.current.map(|current| Span::of_day(current.limit.utc_offset_minutes, unix_ms).start)
     }
 
+    /// Minutes ahead of UTC that were asked for last.
+    pub fn offset(&self) -> Option<i32> {
+        self.current.map(|current| current.limit.utc_offset_minutes)
+    }
+
     /// The limit that was asked for last, calls used in its period, and when that ends; for listings.
     pub fn usage(&self, now_ms: i64) -> Option<(QuotaLimit, u64, i64)> {
         let limit = self.current?.limit;

@@ -1,7 +1,8 @@
 //! What the end of a call means for what it took: one rule for the gateway, which settles at once, and
 //! for the journal, which is read later.
 
-use oaas_proto::oaas::audit::v1::{Outcome, WrittenOff};
+use oaas_audit::{OutcomeView, WrittenOffView};
+use oaas_proto::oaas::audit::v1::Outcome;
 
 use crate::Settle;
 
@@ -19,6 +20,16 @@ pub struct Ended {
 impl Ended {
     /// A call that was refused before it was made.
     pub const REFUSED: Self = Self { status: 0, executed: Some(false), degraded: false };
+
+    /// The end that an outcome tells of.
+    pub(crate) fn of_outcome(outcome: &OutcomeView<'_>) -> Self {
+        Self { status: outcome.status, executed: executed(outcome.executed), degraded: outcome.degraded }
+    }
+
+    /// The end that is written of calls whose end nobody saw.
+    pub(crate) fn of_written_off(calls: &WrittenOffView<'_>) -> Self {
+        Self { status: 0, executed: executed(calls.executed), degraded: false }
+    }
 
     /// Money may have moved unless it certainly did not: the work was not done, or it failed.
     #[must_use]
@@ -39,21 +50,19 @@ impl Ended {
 
 impl From<&Outcome> for Ended {
     fn from(outcome: &Outcome) -> Self {
-        Self { status: outcome.status, executed: executed(&outcome.executed), degraded: outcome.degraded }
-    }
-}
-
-impl From<&WrittenOff> for Ended {
-    fn from(calls: &WrittenOff) -> Self {
-        Self { status: 0, executed: executed(&calls.executed), degraded: false }
+        Self {
+            status: outcome.status,
+            executed: executed(outcome.executed.as_bytes()),
+            degraded: outcome.degraded,
+        }
     }
 }
 
 /// Reads the record's word; "unknown", and any that is not known here, is nobody's knowledge.
-fn executed(word: &str) -> Option<bool> {
+fn executed(word: &[u8]) -> Option<bool> {
     match word {
-        "true" => Some(true),
-        "false" => Some(false),
+        b"true" => Some(true),
+        b"false" => Some(false),
         _ => None,
     }
 }

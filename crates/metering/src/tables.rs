@@ -6,7 +6,8 @@ use oaas_store::{Store, StoreError};
 use sqlx::{Row as _, Sqlite, Transaction};
 
 use crate::Mark;
-use crate::projection::{Batch, CallKey, INSTANCES_MAX, OPEN_MAX, OpenRow};
+use crate::batch::{Batch, CallKey};
+use crate::projection::{INSTANCES_MAX, OPEN_MAX};
 use crate::usage::DayUsage;
 
 /// Minutes of usage that are kept singly; days are kept for good.
@@ -54,7 +55,17 @@ pub(crate) struct Stored {
     /// Application, budget, key, moment, minor units; by moment.
     pub money: Vec<(String, String, String, i64, i64)>,
     /// By the moment of the intent.
-    pub open: Vec<(CallKey, OpenRow)>,
+    pub open: Vec<(CallKey, StoredCall)>,
+}
+
+/// A call that was under way when it was last written.
+pub(crate) struct StoredCall {
+    pub application: String,
+    pub service: String,
+    pub at_ms: i64,
+    pub point_ms: i64,
+    /// Budget, key, minor units.
+    pub stakes: Vec<(String, String, i64)>,
 }
 
 pub(crate) async fn migrate(store: &Store) -> Result<(), StoreError> {
@@ -95,7 +106,7 @@ pub(crate) async fn load(store: &Store, now_ms: i64) -> Result<Stored, StoreErro
     Ok(stored)
 }
 
-async fn load_open(store: &Store) -> Result<Vec<(CallKey, OpenRow)>, StoreError> {
+async fn load_open(store: &Store) -> Result<Vec<(CallKey, StoredCall)>, StoreError> {
     let rows = sqlx::query(
         "SELECT o.call_id, o.application, o.service, o.at_unix_ms, o.point_unix_ms, s.budget, s.key, s.amount_minor
          FROM metering_open o LEFT JOIN metering_stake s ON s.call_id = o.call_id
@@ -104,23 +115,21 @@ async fn load_open(store: &Store) -> Result<Vec<(CallKey, OpenRow)>, StoreError>
     .bind(ROWS_MAX)
     .fetch_all(store.pool())
     .await?;
-    let mut open: Vec<(CallKey, OpenRow)> = Vec::new();
+    let mut open: Vec<(CallKey, StoredCall)> = Vec::new();
     for row in rows {
         let Ok(call) = CallKey::try_from(row.try_get::<Vec<u8>, _>(0)?.as_slice()) else { continue };
         if open.last().is_none_or(|(last, _)| *last != call) {
             if open.len() >= OPEN_MAX {
                 break;
             }
-            let (application, service): (String, String) = (row.try_get(1)?, row.try_get(2)?);
-            let (application, service) = (application.into(), service.into());
+            let (application, service) = (row.try_get(1)?, row.try_get(2)?);
             let (at_ms, point_ms) = (row.try_get(3)?, row.try_get(4)?);
-            open.push((call, OpenRow { application, service, at_ms, point_ms, stakes: Vec::new() }));
+            open.push((call, StoredCall { application, service, at_ms, point_ms, stakes: Vec::new() }));
         }
         if let Some(budget) = row.try_get::<Option<String>, _>(5)?
             && let Some((_, last)) = open.last_mut()
         {
-            let key: String = row.try_get(6)?;
-            last.stakes.push((budget.into(), key.into(), row.try_get(7)?));
+            last.stakes.push((budget, row.try_get(6)?, row.try_get(7)?));
         }
     }
     Ok(open)
@@ -131,14 +140,15 @@ pub(crate) async fn add(store: &Store, batches: &[Batch], now_ms: i64) -> Result
     let mut tx = store.write().await?;
     let stored: i64 = sqlx::query_scalar("SELECT number FROM metering_batch").fetch_one(&mut *tx).await?;
     for batch in batches.iter().filter(|batch| batch.number > unsigned(stored)) {
-        for ((application, service, point), calls) in batch.calls.iter().filter(|(_, calls)| **calls != 0) {
+        let names = &batch.names;
+        for (key, calls) in batch.calls.iter().filter(|(_, calls)| **calls != 0) {
             sqlx::query(
                 "INSERT INTO metering_calls VALUES ($1, $2, $3, $4)
                  ON CONFLICT DO UPDATE SET calls = calls + excluded.calls",
             )
-            .bind(&**application)
-            .bind(&**service)
-            .bind(point)
+            .bind(names.text(key.application))
+            .bind(names.text(key.service))
+            .bind(key.point_ms)
             .bind(calls)
             .execute(&mut *tx)
             .await?;
@@ -167,16 +177,17 @@ pub(crate) async fn add(store: &Store, batches: &[Batch], now_ms: i64) -> Result
 }
 
 async fn add_money(tx: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Result<(), StoreError> {
-    for ((application, budget, key, point), (amount, leaves)) in &batch.money {
+    let names = &batch.names;
+    for (key, (amount, leaves)) in &batch.money {
         sqlx::query(
             "INSERT INTO metering_money VALUES ($1, $2, $3, $4, $5, $6)
              ON CONFLICT DO UPDATE SET amount_minor = amount_minor + excluded.amount_minor,
                  leaves_unix_ms = max(leaves_unix_ms, excluded.leaves_unix_ms)",
         )
-        .bind(&**application)
-        .bind(&**budget)
-        .bind(&**key)
-        .bind(point)
+        .bind(names.text(key.application))
+        .bind(names.text(key.budget))
+        .bind(names.text(key.key))
+        .bind(key.point_ms)
         .bind(amount)
         .bind(leaves)
         .execute(&mut **tx)
@@ -196,10 +207,10 @@ async fn add_usage(tx: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Result<()
         for (statement, time) in [(INTO_MINUTE, key.minute), (INTO_DAY, key.minute.div_euclid(24 * 60))] {
             sqlx::query(statement)
                 .bind(time)
-                .bind(&*key.application)
-                .bind(&*key.method)
+                .bind(batch.names.text(key.application))
+                .bind(batch.names.text(key.method))
                 .bind(key.status)
-                .bind(&*key.currency)
+                .bind(batch.names.text(key.currency))
                 .bind(signed(sum.calls))
                 .bind(signed(sum.units))
                 .bind(sum.price_micros)
@@ -212,7 +223,8 @@ async fn add_usage(tx: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Result<()
 
 async fn change_open(tx: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Result<(), StoreError> {
     // An open call is written again when its money is settled before it ends.
-    for call in batch.closed.iter().chain(batch.opened.keys()) {
+    let opened = batch.opened.iter().map(|(call, _)| call);
+    for call in batch.closed.iter().chain(opened) {
         for statement in
             ["DELETE FROM metering_stake WHERE call_id = $1", "DELETE FROM metering_open WHERE call_id = $1"]
         {
@@ -222,8 +234,8 @@ async fn change_open(tx: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Result<
     for (call, row) in &batch.opened {
         sqlx::query("INSERT INTO metering_open VALUES ($1, $2, $3, $4, $5)")
             .bind(&call[..])
-            .bind(&*row.application)
-            .bind(&*row.service)
+            .bind(batch.names.text(row.application))
+            .bind(batch.names.text(row.service))
             .bind(row.at_ms)
             .bind(row.point_ms)
             .execute(&mut **tx)
@@ -232,8 +244,8 @@ async fn change_open(tx: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Result<
             sqlx::query("INSERT INTO metering_stake VALUES ($1, $2, $3, $4, $5)")
                 .bind(&call[..])
                 .bind(place)
-                .bind(&**budget)
-                .bind(&**key)
+                .bind(batch.names.text(*budget))
+                .bind(batch.names.text(*key))
                 .bind(amount)
                 .execute(&mut **tx)
                 .await?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use oaas_audit::RecordView;
 use oaas_model::{Clock as _, ManualClock, Timestamp};
 use oaas_proto::oaas::audit::v1 as record;
 use oaas_store::Store;
@@ -237,13 +238,13 @@ fn written(sequence: u64, unix_ms: i64, event: Event) -> record::AuditRecord {
 #[test]
 fn records_are_taken_in_their_order_and_once() {
     let (live, mut projection) = (Live::default(), Projection::default());
-    projection.add(&intent(7, 1, START_MS, 5), Source::Own, &live).unwrap();
-    let gap = projection.add(&intent(9, 2, START_MS, 5), Source::Own, &live).unwrap_err();
+    projection.add(&RecordView::of(&intent(7, 1, START_MS, 5)), Source::Own, &live).unwrap();
+    let gap = projection.add(&RecordView::of(&intent(9, 2, START_MS, 5)), Source::Own, &live).unwrap_err();
     assert_eq!(gap, ObserveError::Gap { instance: "i-1".into(), expected: 8, sequence: 9 });
     assert_eq!(gap.to_string(), "record 9 of i-1 came where 8 was expected");
-    projection.add(&intent(7, 3, START_MS, 5), Source::Own, &live).unwrap();
+    projection.add(&RecordView::of(&intent(7, 3, START_MS, 5)), Source::Own, &live).unwrap();
     // The same call under another sequence.
-    projection.add(&intent(8, 1, START_MS, 5), Source::Own, &live).unwrap();
+    projection.add(&RecordView::of(&intent(8, 1, START_MS, 5)), Source::Own, &live).unwrap();
     assert_eq!(*projection.mark(), Mark { instance: "i-1".into(), sequence: 8 });
     let batches = projection.take_covered(&projection.mark().clone());
     assert_eq!(batches.iter().flat_map(|b| b.calls.values()).sum::<i64>(), 1);
@@ -253,10 +254,10 @@ fn records_are_taken_in_their_order_and_once() {
 fn what_is_not_on_the_disk_is_not_stored() {
     let (live, mut projection) = (Live::default(), Projection::default());
     let durable = |sequence| Mark { instance: "i-1".into(), sequence };
-    projection.add(&intent(1, 1, START_MS, 5), Source::Own, &live).unwrap();
-    projection.add(&intent(2, 2, START_MS, 5), Source::Own, &live).unwrap();
+    projection.add(&RecordView::of(&intent(1, 1, START_MS, 5)), Source::Own, &live).unwrap();
+    projection.add(&RecordView::of(&intent(2, 2, START_MS, 5)), Source::Own, &live).unwrap();
     assert!(projection.take_covered(&durable(1)).is_empty());
-    projection.add(&intent(3, 3, START_MS, 5), Source::Own, &live).unwrap();
+    projection.add(&RecordView::of(&intent(3, 3, START_MS, 5)), Source::Own, &live).unwrap();
     let stored = projection.take_covered(&durable(2));
     assert_eq!(stored.iter().map(|batch| batch.mark.sequence).collect::<Vec<_>>(), [2]);
     projection.put_back(stored);
@@ -270,10 +271,10 @@ async fn a_flush_that_fails_is_made_up_for_and_none_is_stored_twice() {
     let clock = std::sync::Arc::new(ManualClock::at_unix_ns(START_MS * 1_000_000));
     let (meters, mark) = Meters::open(&store, clock.clone()).await.unwrap();
     assert_eq!(mark, Mark::default());
-    meters.observe(&intent(1, 1, START_MS, 5)).unwrap();
+    meters.observe(&RecordView::of(&intent(1, 1, START_MS, 5))).unwrap();
     let outcome =
         record::Outcome { head: Some(head(1)), units: 3, executed: "true".into(), ..Default::default() };
-    meters.observe(&written(2, START_MS, Event::Outcome(outcome))).unwrap();
+    meters.observe(&RecordView::of(&written(2, START_MS, Event::Outcome(outcome)))).unwrap();
     let call =
         CallUsage { application: "a", method: "/s/M", status: 0, units: 1, price_micros: 20, currency: "" };
     meters.record_usage(&call, clock.now());
@@ -296,7 +297,7 @@ async fn a_flush_that_fails_is_made_up_for_and_none_is_stored_twice() {
 
     // A commit that succeeded and was reported as failed: the same batches come again.
     let (live, mut projection) = (Live::default(), Projection::default());
-    projection.add(&intent(1, 9, START_MS, 5), Source::Own, &live).unwrap();
+    projection.add(&RecordView::of(&intent(1, 9, START_MS, 5)), Source::Own, &live).unwrap();
     let store = Store::in_memory().await.unwrap();
     crate::tables::migrate(&store).await.unwrap();
     let batches = projection.take_covered(&projection.mark().clone());
@@ -320,4 +321,111 @@ fn an_end_means_the_same_for_gateway_and_journal() {
     ] {
         assert_eq!((end.settle(), end.gives_quota_back()), (settle, gives_back), "{end:?}");
     }
+}
+
+#[test]
+fn journals_that_take_turns_go_on_where_each_of_them_was() {
+    let (live, mut projection) = (Live::default(), Projection::default());
+    let of = |instance: &str, sequence| record::AuditRecord {
+        instance: instance.into(),
+        ..intent(sequence, u8::try_from(sequence).unwrap(), START_MS, 0)
+    };
+    let mut add = |instance: &str, sequence| {
+        projection
+            .add(&RecordView::of(&of(instance, sequence)), Source::Own, &live)
+            .map(|()| projection.mark().clone())
+    };
+    for (instance, sequence) in
+        [("i-1", 3), ("i-1", 4), ("", 9), ("i-2", 7), ("i-1", 5), ("i-2", 8), ("", 10)]
+    {
+        assert_eq!(add(instance, sequence), Ok(Mark { instance: instance.into(), sequence }));
+    }
+    // Known already: nothing changes.
+    for (instance, sequence) in [("i-1", 5), ("i-2", 7), ("", 10), ("i-1", 1)] {
+        assert_eq!(add(instance, sequence), Ok(Mark { instance: String::new(), sequence: 10 }));
+    }
+    for (instance, expected) in [("i-1", 6), ("i-2", 9), ("", 11)] {
+        let gap = ObserveError::Gap { instance: instance.into(), expected, sequence: 20 };
+        assert_eq!(add(instance, 20), Err(gap));
+    }
+}
+
+#[test]
+fn a_call_that_goes_on_keeps_its_names_through_many_batches() {
+    let (live, mut projection) = (Live::default(), Projection::default());
+    let covered = Mark { instance: "i-1".into(), sequence: u64::MAX };
+    projection.add(&RecordView::of(&intent(1, 1, START_MS, 5)), Source::Own, &live).unwrap();
+    for sequence in 2..40 {
+        // Other names come first in each batch, so that numbers are others too.
+        let head = Some(record::CallHead { application: format!("other-{sequence}"), ..head(99) });
+        let refusal = Event::Refusal(record::Refusal { head, ..Default::default() });
+        projection.add(&RecordView::of(&written(sequence, START_MS, refusal)), Source::Own, &live).unwrap();
+        let opened: usize = projection.take_covered(&covered).iter().map(|batch| batch.opened.len()).sum();
+        assert_eq!(opened, usize::from(sequence == 2), "written down once");
+    }
+    let outcome = record::Outcome { head: Some(head(1)), executed: "false".into(), ..Default::default() };
+    projection
+        .add(&RecordView::of(&written(40, START_MS, Event::Outcome(outcome))), Source::Own, &live)
+        .unwrap();
+    let batch = projection.take_covered(&covered).remove(0);
+    let (key, calls) = batch.calls.iter().next().unwrap();
+    assert_eq!((batch.names.text(key.application), batch.names.text(key.service), *calls), ("a", "s", -1));
+    assert_eq!((batch.closed.len(), batch.opened.len()), (1, 0));
+}
+
+#[test]
+fn a_call_is_counted_where_the_live_side_says_at_that_moment() {
+    let (live, mut projection) = (Live::default(), Projection::default());
+    let key = QuotaKey { application: "a", service: "s" };
+    let mut expected = std::collections::BTreeMap::new();
+    let mut sequence = 0;
+    let mut count = |point: i64| {
+        sequence += 1;
+        let call = u8::try_from(sequence).unwrap();
+        projection.add(&RecordView::of(&intent(sequence, call, START_MS, 0)), Source::Own, &live).unwrap();
+        *expected.entry(point).or_insert(0) += 1;
+        assert_eq!(projection.points(), expected, "call {sequence}");
+    };
+    // Without a limit: the last minute of the hour.
+    let last_minute = START_MS + 3_540_000;
+    count(last_minute);
+    count(last_minute);
+    for utc_offset_minutes in [345, 480, -60, 345] {
+        let limit = QuotaLimit { calls: 10, period: Period::Day, utc_offset_minutes };
+        live.take_quota(key, &limit, at(START_MS)).unwrap();
+        let day = crate::calendar::Span::of_day(utc_offset_minutes, START_MS).start;
+        count(day);
+        count(day);
+    }
+    // Nothing of the key counts any more, and it is forgotten.
+    live.sweep(START_MS + 41 * 86_400_000);
+    count(last_minute);
+}
+
+#[test]
+fn names_that_no_sum_has_are_limited_too() {
+    let (live, mut projection) = (Live::default(), Projection::default());
+    let nowhere = Mark { instance: "i-1".into(), sequence: 0 };
+    let mut refused = None;
+    for call in 0..1_000_000u64 {
+        let stake = |number| record::Stake { key: format!("{call}-{number}"), ..Default::default() };
+        let stakes = (0..50).map(stake).collect();
+        let begins = record::Intent { head: Some(head(1)), stakes, ..Default::default() };
+        let ends = record::Outcome { head: Some(head(1)), executed: "false".into(), ..Default::default() };
+        let add = |projection: &mut Projection, sequence, event| {
+            projection.add(&RecordView::of(&written(sequence, START_MS, event)), Source::Own, &live)
+        };
+        let added = add(&mut projection, 2 * call + 1, Event::Intent(begins))
+            .and_then(|()| add(&mut projection, 2 * call + 2, Event::Outcome(ends)));
+        if call % 100 == 0 {
+            assert!(projection.take_covered(&nowhere).is_empty());
+        }
+        if let Err(error) = added {
+            refused = Some((call, error));
+            break;
+        }
+    }
+    let (calls, error) = refused.expect("a limit");
+    assert!(matches!(error, ObserveError::Full(500_000..510_000)), "{error}");
+    assert!((9000..=10_000).contains(&calls), "{calls}");
 }

@@ -1,7 +1,5 @@
 //! Usage as people and bills read it.
 
-use std::collections::HashMap;
-
 use crate::{BudgetLimit, QuotaLimit};
 
 /// Lines of one listing.
@@ -84,19 +82,6 @@ pub struct DayUsage {
     pub units: u64,
     /// Price, millionths of the currency's major unit.
     pub price_micros: i64,
-}
-
-/// Calls by who, what, how and minute.
-pub(crate) type Minutes = HashMap<MinuteKey, Sum>;
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct MinuteKey {
-    pub application: Box<str>,
-    pub method: Box<str>,
-    pub status: u32,
-    /// Minute counted from 1970.
-    pub minute: i64,
-    pub currency: Box<str>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

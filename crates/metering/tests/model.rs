@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use oaas_audit::RecordView;
 use oaas_metering::{
     BudgetError, BudgetKey, BudgetLimit, Ended, LEASE, Mark, Meters, Period, QuotaKey, QuotaLimit,
     Reservation, Settle, WINDOW_PARTS,
@@ -282,7 +283,7 @@ impl World {
 
     async fn flush(&mut self, lag: usize) {
         for record in &self.journal[self.observed..] {
-            self.meters.observe(record).unwrap();
+            self.meters.observe(&RecordView::of(record)).unwrap();
         }
         self.observed = self.journal.len();
         self.durable = self.durable.max(self.journal.len().saturating_sub(lag));
@@ -320,7 +321,7 @@ impl World {
         let from = usize::try_from(mark.sequence).unwrap();
         // From a little before the mark, as who is not sure would.
         for record in &self.journal[from.saturating_sub(3)..] {
-            self.meters.replay(record);
+            self.meters.replay(&RecordView::of(record));
         }
         self.observed = self.journal.len();
         self.durable = self.journal.len();

@@ -46,8 +46,8 @@ impl Projector {
         let reader = Reader::open(data.join("journal"))?;
         let mut records = reader.records_after(mark.sequence)?;
         let mut replayed = 0u64;
-        for entry in records.by_ref() {
-            meters.replay(&entry.context("the journal can't be replayed")?.record);
+        while let Some(record) = records.next_view() {
+            meters.replay(&record.context("the journal can't be replayed")?);
             replayed += 1;
         }
         tracing::debug!(replayed, after = mark.sequence, "counters caught up with the journal");
@@ -79,21 +79,23 @@ impl Projector {
 
     /// Sums what the journal has since the last round.
     fn observe(mut self) -> Self {
-        for entry in self.records.by_ref().take(ROUND_MAX) {
-            let observed = match &entry {
-                Ok(entry) => self.meters.observe(&entry.record).map_err(|e| e.to_string()),
-                Err(error) => Err(error.to_string()),
-            };
-            if let Err(error) = observed {
-                tracing::warn!(%error, "the journal is read again from the counters' mark");
-                match self.reader.records_after(self.meters.mark().sequence) {
-                    Ok(records) => self.records = records,
-                    Err(error) => tracing::error!(%error, "the journal can't be read"),
-                }
-                break;
+        if let Err(error) = self.observe_round() {
+            tracing::warn!(%error, "the journal is read again from the counters' mark");
+            match self.reader.records_after(self.meters.mark().sequence) {
+                Ok(records) => self.records = records,
+                Err(error) => tracing::error!(%error, "the journal can't be read"),
             }
         }
         self
+    }
+
+    fn observe_round(&mut self) -> anyhow::Result<()> {
+        let mut meters = self.meters.observing();
+        for _ in 0..ROUND_MAX {
+            let Some(record) = self.records.next_view() else { break };
+            meters.observe(&record?)?;
+        }
+        Ok(())
     }
 
     async fn flush(&self) -> Result<(), oaas_store::StoreError> {
