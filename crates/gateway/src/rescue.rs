@@ -230,27 +230,15 @@ mod tests {
     use std::sync::Arc;
 
     use http::Request;
-    use oaas_catalog::Snapshot;
-    use oaas_model::{Reason, Timestamp};
+    use oaas_model::Reason;
 
-    use crate::bound::Bound;
+    use crate::platform::tests::fixture::{Fixture, REBATE};
 
-    /// A call of a method that no catalog has.
-    fn call(lang: &str) -> Arc<Call> {
-        let snapshot = Snapshot {
-            version: "c-0123456789ab".into(),
-            services: [].into(),
-            methods: [].into(),
-            plans: [].into(),
-            callers: Arc::default(),
-            descriptors: prost_reflect::DescriptorPool::new(),
-        };
-        let docs_url = "https://oaas.example/docs".into();
-        let bound = Arc::new(Bound::new(Arc::new(snapshot), docs_url, Vec::new()));
-        let request =
-            Request::builder().uri("/oaas.channel.v1.RebateService/GetPlan").header("accept-language", lang);
+    fn call(fixture: &Fixture, lang: &str) -> Arc<Call> {
+        let path = format!("/{REBATE}/GetPlan");
+        let request = Request::builder().uri(path).header("accept-language", lang);
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        Call::open(&parts, bound, Timestamp { steady_ns: 0, unix_ns: 1_800_000_000_000_000_000 })
+        Call::open(&parts, None, Arc::clone(fixture.gateway.shared()))
     }
 
     /// A refusal as the layers make it: what each kind of it carries beside the reason.
@@ -317,10 +305,11 @@ mod tests {
         rejection
     }
 
-    #[test]
-    fn refusals_fit_in_a_kibibyte_in_both_languages() {
+    #[tokio::test]
+    async fn refusals_fit_in_a_kibibyte_in_both_languages() {
+        let fixture = Fixture::start().await;
         for lang in ["en", "zh"] {
-            let call = call(lang);
+            let call = call(&fixture, lang);
             for reason in Reason::ALL {
                 let rejection = representative(*reason, &call);
                 let answer = response(&call, &rejection);
@@ -340,9 +329,10 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_says_nothing_new_makes_room_first() {
-        let call = call("en");
+    #[tokio::test]
+    async fn what_says_nothing_new_makes_room_first() {
+        let fixture = Fixture::start().await;
+        let call = call(&fixture, "en");
         let names = |rejection: &Rejection| {
             let headers = trailers(&call, rejection);
             let status = STANDARD_NO_PAD.decode(headers[DETAILS].as_bytes()).unwrap();
