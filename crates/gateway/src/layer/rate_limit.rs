@@ -34,7 +34,7 @@ impl Gate for RateLimit {
             let limit = limiter.per_second();
             call.decided("rate_limit", verdict(shadow), &[("per_second", f64::from(limit))]);
             if !shadow {
-                let message = format!("more than {limit} calls a second to {service}");
+                let message = format!("more than {limit} calls a second to this service");
                 let mut rejection = Rejection::new(Reason::RateLimited, "rate_limit", message)
                     .retry(Retry::After(wait))
                     .fact("limit_per_second", limit);
@@ -57,7 +57,7 @@ fn enter(call: &Arc<Call>, limiter: Arc<Limiter>, shadow: bool) -> Result<(), Bo
     if entered || shadow {
         return Ok(());
     }
-    let message = format!("more than {limit} calls at once to {}", call.service_name());
+    let message = format!("more than {limit} calls at once to this service");
     let mut rejection =
         Rejection::new(Reason::ConcurrencyLimited, "rate_limit", message).fact("limit_concurrency", limit);
     // No clock says when a call in flight ends; a moment is the honest hint.

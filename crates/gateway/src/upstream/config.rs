@@ -136,7 +136,8 @@ impl SendOptions {
     /// more than the time itself.
     #[must_use]
     pub fn timeout_header(remaining: Duration) -> HeaderValue {
-        let units: [(fn(Duration) -> u128, char); 5] = [
+        type Unit = (fn(Duration) -> u128, char);
+        let units: [Unit; 5] = [
             (|time| time.as_nanos(), 'n'),
             (|time| time.as_micros(), 'u'),
             (|time| time.as_millis(), 'm'),
