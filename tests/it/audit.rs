@@ -19,6 +19,7 @@ fn id(head: &Option<CallHead>) -> String {
 async fn the_journal_and_the_clients_log_agree_on_thousands_of_calls() {
     const TASKS: usize = 8;
     const EACH: usize = 260;
+    const FLOOD: usize = 250;
     let upstream = Upstream::start().await;
     let (key, limited) = (fresh_key(), fresh_key());
     let mut platform = platform()
@@ -61,6 +62,12 @@ async fn the_journal_and_the_clients_log_agree_on_thousands_of_calls() {
     let mut log = Vec::new();
     for task in tasks {
         log.extend(task.await.unwrap());
+    }
+    // More than twice what gets records of its own in a minute: summed also where a minute ends in between.
+    let client = platform.client().await;
+    for _ in 0..FLOOD {
+        let answer = client.call(READ).key("nonsense").message(b"one").send().await;
+        log.push((10, answer.call_id().to_owned(), answer.status(), answer.reason()));
     }
     let records = platform.stop().await;
     let sequences: Vec<u64> = records.iter().map(|record| record.sequence).collect();
