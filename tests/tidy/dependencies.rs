@@ -32,7 +32,7 @@ const MAY_USE: [(&str, &[&str]); 8] = [
     ),
 ];
 /// Crates of the top; they put everything together.
-const MAY_USE_ALL: [&str; 3] = ["oaas", "oaas-bench", "oaas-tests"];
+const MAY_USE_ALL: [&str; 4] = ["oaas", "oaas-bench", "oaas-guards", "oaas-tests"];
 /// What no pure core may reach.
 const IMPURE: [&str; 12] = [
     "async-trait",
