@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
+use oaas_audit::record::{Administration, audit_record::Event};
 use oaas_audit::{Journal, JournalOptions};
 use oaas_capability::{Body, BoxError, Registration};
 use oaas_catalog::{
@@ -103,9 +104,12 @@ impl Governed {
             Gateway::new(parts, snapshot()).unwrap()
         });
         let mut governed = Self { gateway, clock, waiting: Vec::new(), runtime, _folder: folder };
-        // What the first call makes is made, and the breaker has its evidence.
-        governed.queue();
-        governed.call_all();
+        // What the first call makes is made, and the breaker has its evidence. Twice: the journal has two buffers.
+        for _ in 0..2 {
+            governed.queue();
+            governed.call_all();
+            sync(&governed.gateway.shared().journal);
+        }
         governed.queue();
         governed
     }
@@ -152,6 +156,12 @@ pub fn journal() -> (Journal, Arc<ManualClock>, TempDir) {
         JournalOptions { dir: folder.path().join("journal"), sync_interval: NEVER, ..Default::default() };
     let (journal, _) = Journal::open(options, clock.clone()).unwrap();
     (journal, clock, folder)
+}
+
+/// Waits until all is on the disk, so that the journal's buffers are empty, and as large as they were.
+pub fn sync(journal: &Journal) {
+    let record = journal.append_durable(Event::Administration(Administration::default()));
+    Builder::new_current_thread().build().unwrap().block_on(record).unwrap();
 }
 
 fn snapshot() -> Snapshot {

@@ -10,7 +10,7 @@ use oaas_model::{Clock as _, ManualClock};
 use tempfile::TempDir;
 
 use crate::OPERATIONS;
-use crate::governed::{APPLICATION, BETWEEN, Governed, METHOD, SERVICE, journal};
+use crate::governed::{APPLICATION, BETWEEN, Governed, METHOD, SERVICE, journal, sync};
 
 /// The two records of a call, as drafts.
 pub struct Records {
@@ -24,7 +24,10 @@ impl Records {
     pub fn new() -> Self {
         let (journal, clock, folder) = journal();
         let mut records = Self { journal, clock, calls: 0, _folder: folder };
-        records.append_all();
+        for _ in 0..2 {
+            records.append_all();
+            sync(&records.journal);
+        }
         records
     }
 
