@@ -78,7 +78,7 @@ impl Default for PoolConfig {
             server_name: None,
             connect_timeout: Duration::from_secs(5),
             connections_max: 8,
-            streams_max: 100,
+            streams_max: 256,
             waiting_max: 1024,
             connection_age_max: Duration::from_secs(30 * 60),
             keep_alive_interval: Duration::from_secs(5 * 60 + 10),
