@@ -101,6 +101,7 @@ pub struct Drain {
 pub struct Journal {
     pub segment_mib: u64,
     pub sync_ms: u64,
+    pub mapped: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

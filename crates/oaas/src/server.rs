@@ -114,6 +114,7 @@ pub async fn start_with(config: &Config, more: Vec<Registration>) -> anyhow::Res
         dir: config.data.join("journal"),
         segment_bytes: config.journal.segment_mib.saturating_mul(1024 * 1024),
         sync_interval: ms(config.journal.sync_ms),
+        mapped: config.journal.mapped,
         ..JournalOptions::default()
     };
     let (journal, recovery) = Journal::open(options, Arc::clone(&clock))?;
