@@ -43,9 +43,7 @@ pub fn response(call: &Call, rejection: &Rejection) -> Response<Body> {
     let mut response = Response::new(empty_body());
     let headers = response.headers_mut();
     headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    if let Ok(id) = HeaderValue::from_str(&call.id.to_string()) {
-        headers.insert(CALL_ID, id);
-    }
+    headers.insert(CALL_ID, call.id_header());
     headers.extend(trailers(call, rejection));
     response
 }
