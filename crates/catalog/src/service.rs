@@ -242,6 +242,8 @@ pub struct MethodEntry {
     pub summary: Text,
     /// Its messages and kinds of stream.
     pub descriptor: MethodDescriptor,
+    /// [`MethodEntry::is_streaming`]: asked several times a call, and the descriptor looks it up each time.
+    pub(crate) streams: bool,
     /// Read or write.
     pub effect: Effect,
     /// Whether repeating a call is safe.
@@ -278,7 +280,7 @@ impl MethodEntry {
     /// Whether either side sends a stream.
     #[must_use]
     pub fn is_streaming(&self) -> bool {
-        self.descriptor.is_client_streaming() || self.descriptor.is_server_streaming()
+        self.streams
     }
 }
 

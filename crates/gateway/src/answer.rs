@@ -17,9 +17,9 @@ use tokio::time::Sleep;
 
 use crate::conclusion::{Conclusion, Durable};
 use crate::frames::BadFrame;
-use crate::outcome::{GRPC_STATUS, status_in};
+use crate::outcome::status_in;
 use crate::rejection::{Executed, Rejection, Retry};
-use crate::{Body, BoxError, edge, metadata, rescue};
+use crate::{Body, BoxError, edge, header, metadata, rescue};
 
 /// The body of an answer.
 pub struct AnswerBody {
@@ -38,12 +38,14 @@ impl AnswerBody {
     /// Watches over `inner`, the body of an answer whose head carried no status.
     #[must_use]
     pub fn new(inner: Body, conclusion: Conclusion) -> Self {
-        let now = conclusion.shared().clock.now();
+        // Only a stream is looked at for silence.
+        let is_stream = conclusion.call().entry().is_some_and(|entry| entry.is_streaming());
+        let moved = if is_stream { conclusion.shared().clock.now() } else { conclusion.call().arrived };
         Self {
             inner: Some(inner),
             conclusion,
             timer: None,
-            moved: (now, 0),
+            moved: (moved, 0),
             handed: None,
             last: None,
             over: false,
@@ -246,7 +248,7 @@ impl Drop for AnswerBody {
 /// What the status asks for before the next try, if it says so.
 #[must_use]
 pub fn pushback(headers: &HeaderMap) -> Option<Duration> {
-    debug_assert!(headers.contains_key(GRPC_STATUS));
-    let ms = headers.get("grpc-retry-pushback-ms")?.to_str().ok()?.parse::<u64>().ok()?;
+    debug_assert!(headers.contains_key(header::GRPC_STATUS));
+    let ms = headers.get(header::GRPC_RETRY_PUSHBACK)?.to_str().ok()?.parse::<u64>().ok()?;
     Some(Duration::from_millis(ms))
 }

@@ -14,6 +14,7 @@ use oaas_model::Reason;
 
 use crate::Body;
 use crate::frames::PREFIX_BYTES;
+use crate::header;
 use crate::rejection::{Executed, Rejection, Retry};
 
 /// Bytes of whole requests that the process holds at once.
@@ -120,7 +121,7 @@ pub fn only_message(frames: &Bytes, headers: &HeaderMap, limit: u32) -> Result<B
     if usize::try_from(length).ok() != Some(rest.len()) {
         return Err(not_one());
     }
-    let mut encodings = headers.get_all("grpc-encoding").iter();
+    let mut encodings = headers.get_all(header::GRPC_ENCODING).iter();
     match (flag, encodings.next().map(HeaderValue::as_bytes), encodings.next()) {
         (0, _, None) => Ok(rest),
         (1, Some(b"gzip"), None) => gunzip(&rest, limit),

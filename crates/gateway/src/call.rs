@@ -4,7 +4,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, request::Parts};
+use http::header::ACCEPT_LANGUAGE;
+use http::{HeaderValue, request::Parts};
 use oaas_audit::draft::{self, Step};
 use oaas_audit::record;
 use oaas_catalog::{Application, MethodEntry, Plan, Snapshot};
@@ -13,8 +14,9 @@ use parking_lot::Mutex;
 
 use crate::bound::{Bound, BoundMethod};
 use crate::degrade::AnswerKey;
-use crate::edge::PeerInfo;
+use crate::edge::{Arrival, PeerInfo};
 use crate::frames::FrameCounter;
+use crate::header;
 use crate::outcome::{Outcome, Traffic};
 use crate::rejection::Rejection;
 use crate::shared::Shared;
@@ -127,7 +129,11 @@ pub struct Capture {
 
 impl Call {
     /// Opens the call that these headers begin.
-    pub fn open(parts: &Parts, peer: Option<Arc<PeerInfo>>, shared: Arc<Shared>) -> Arc<Self> {
+    pub fn open(parts: &Parts, arrival: Option<Arrival>, shared: Arc<Shared>) -> Arc<Self> {
+        let (arrived, peer) = match arrival {
+            Some(Arrival { peer, at }) => (at, Some(peer)),
+            None => (shared.clock.now(), None),
+        };
         let bound = shared.bound.load_full();
         let path = parts.uri.path();
         let place = bound.place(path);
@@ -137,10 +143,14 @@ impl Call {
         };
         Arc::new(Self {
             id: CallId::fresh(),
-            arrived: shared.clock.now(),
-            lang: text(&parts.headers, "accept-language").map_or(Lang::En, Lang::preferred),
+            arrived,
+            lang: parts
+                .headers
+                .get(ACCEPT_LANGUAGE)
+                .and_then(|value| value.to_str().ok())
+                .map_or(Lang::En, Lang::preferred),
             trace: TraceContext::from_headers(&parts.headers),
-            idempotency_key_digest: parts.headers.get("idempotency-key").map(|key| {
+            idempotency_key_digest: parts.headers.get(header::IDEMPOTENCY_KEY).map(|key| {
                 let mut digest = [0; 16];
                 blake3::Hasher::new().update(key.as_bytes()).finalize_xof().fill(&mut digest);
                 digest
@@ -449,10 +459,4 @@ impl Call {
         let state = self.state.lock();
         write(head, state.trail.get(state.steps_recorded..).unwrap_or_default())
     }
-}
-
-/// A header's value as text, if it is there and is text.
-#[must_use]
-pub fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
 }

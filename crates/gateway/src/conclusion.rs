@@ -18,9 +18,9 @@ use rust_decimal::prelude::ToPrimitive as _;
 
 use crate::call::{Call, Intent};
 use crate::frames::{BadFrame, FrameCounter};
+use crate::header;
 use crate::outcome::{Failure, Origin, Outcome, Traffic};
 use crate::rejection::{Executed, Rejection, Retry};
-use crate::rescue;
 use crate::shared::Shared;
 
 /// The journal's word that the record of the end is where the audit mode wants it.
@@ -97,14 +97,14 @@ impl Conclusion {
     /// Says in `headers` who made the status, and whether the answer is a degraded one.
     pub fn mark_origin(&self, headers: &mut HeaderMap) {
         let origin = self.origin();
-        headers.insert(rescue::ORIGIN, HeaderValue::from_static(origin.as_str()));
+        headers.insert(header::ORIGIN, HeaderValue::from_static(origin.as_str()));
         self.mark_degraded(headers);
     }
 
     /// Says in `headers` whether the answer is a degraded one.
     pub fn mark_degraded(&self, headers: &mut HeaderMap) {
         if let Some(kind) = self.degraded() {
-            headers.insert("oaas-degraded", HeaderValue::from_static(kind));
+            headers.insert(header::DEGRADED, HeaderValue::from_static(kind));
         }
     }
 

@@ -325,8 +325,8 @@ where
             return Either::Right(ready(Ok(not_grpc())));
         }
         let (mut parts, body) = request.into_parts();
-        let peer = parts.extensions.remove();
-        let call = Call::open(&parts, peer, Arc::clone(&self.shared));
+        let arrival = parts.extensions.remove();
+        let call = Call::open(&parts, arrival, Arc::clone(&self.shared));
         Either::Left(self.stack.call(Governed { call, request: Request::from_parts(parts, body) }))
     }
 }

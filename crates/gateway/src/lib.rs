@@ -30,6 +30,7 @@ pub mod exposition;
 mod fetch;
 mod frames;
 mod gate;
+pub mod header;
 mod idempotency;
 mod layer;
 mod limits;

@@ -1,5 +1,6 @@
 //! Rates (GCRA, by governor) and calls at once, for each application and service.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ const STRANGERS_RATE: RateLimit = RateLimit { per_second: 500, burst: 1000 };
 /// Calls that they may have in flight there, so that nobody fills the process without a credential.
 const STRANGERS_AT_ONCE: u32 = 500;
 
-type Gcra = RateLimiter<NotKeyed, InMemoryState, GovernorTime, NoOpMiddleware<Nanos>>;
+type Gcra = RateLimiter<NotKeyed, InMemoryState, TimeOfCall, NoOpMiddleware<Nanos>>;
 
 /// All limiters of the process.
 pub struct Limits {
@@ -91,7 +92,7 @@ impl Limits {
         if keyed.count >= KEYS_MAX {
             keyed.sweep(self.clock.now());
         }
-        let fresh = Arc::new(Limiter::new(rate, concurrency, Arc::clone(&self.clock)));
+        let fresh = Arc::new(Limiter::new(rate, concurrency, self.clock.now()));
         keyed.put(application, service, Arc::clone(&fresh));
         fresh
     }
@@ -135,12 +136,13 @@ impl Keyed {
 }
 
 impl Limiter {
-    fn new(rate: Option<RateLimit>, concurrency: Option<u32>, clock: Arc<dyn Clock>) -> Self {
+    fn new(rate: Option<RateLimit>, concurrency: Option<u32>, now: Timestamp) -> Self {
+        STEADY_NS.set(now.steady_ns);
         let gcra = rate.map(|rate| {
             let one = NonZeroU32::MIN;
             let quota = Quota::per_second(NonZeroU32::new(rate.per_second).unwrap_or(one))
                 .allow_burst(NonZeroU32::new(rate.burst).unwrap_or(one));
-            RateLimiter::direct_with_clock(quota, GovernorTime(clock))
+            RateLimiter::direct_with_clock(quota, TimeOfCall)
         });
         Self { rate, concurrency, gcra, in_flight: AtomicU32::new(0), used_ns: AtomicU64::new(0) }
     }
@@ -150,6 +152,7 @@ impl Limiter {
         let Some(gcra) = &self.gcra else { return Verdict::Pass };
         let now = now.steady_ns;
         self.used_ns.store(now, Ordering::Relaxed);
+        STEADY_NS.set(now);
         match gcra.check() {
             Ok(()) => Verdict::Pass,
             Err(not_until) => Verdict::Wait(not_until.wait_time_from(Nanos::from(now))),
@@ -178,15 +181,20 @@ impl Limiter {
     }
 }
 
-/// Our clock as governor sees it.
-#[derive(Clone)]
-struct GovernorTime(Arc<dyn Clock>);
+thread_local! {
+    /// When the call came that is checked on this thread.
+    static STEADY_NS: Cell<u64> = const { Cell::new(0) };
+}
 
-impl GovernorClock for GovernorTime {
+/// governor asks a clock for the time of a call; the call has it.
+#[derive(Clone)]
+struct TimeOfCall;
+
+impl GovernorClock for TimeOfCall {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {
-        Nanos::from(self.0.now().steady_ns)
+        Nanos::from(STEADY_NS.get())
     }
 }
 

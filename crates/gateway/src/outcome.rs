@@ -6,10 +6,8 @@ use http::{HeaderMap, StatusCode};
 use oaas_metering::Ended;
 use oaas_model::{Code, Reason, Timestamp};
 
+use crate::header;
 use crate::rejection::Executed;
-
-/// Name of the header or trailer that carries a gRPC status.
-pub const GRPC_STATUS: &str = "grpc-status";
 
 /// Who made the status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +99,7 @@ impl Outcome {
 /// The status that headers or trailers carry, if any.
 #[must_use]
 pub fn status_in(headers: &HeaderMap) -> Option<Code> {
-    headers.get(GRPC_STATUS).map(|value| Code::from_header(value.as_bytes()))
+    headers.get(header::GRPC_STATUS).map(|value| Code::from_header(value.as_bytes()))
 }
 
 /// The status that an HTTP status means where the upstream sent no `grpc-status`

@@ -8,30 +8,23 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use oaas_model::Lang;
 use oaas_proto::google::rpc;
 use prost::Message as _;
 
 use crate::call::Call;
-use crate::outcome::{GRPC_STATUS, Origin};
+use crate::header;
+use crate::outcome::Origin;
 use crate::rejection::{Rejection, Retry};
 use crate::{Body, empty_body};
 
 /// `ErrorInfo.domain` of everything that this gateway says itself.
 pub const DOMAIN: &str = "gateway.oaas";
-/// Trailer that tells our errors from the upstream's.
-pub const ORIGIN: HeaderName = HeaderName::from_static("oaas-origin");
-/// Header that names the call.
-pub const CALL_ID: HeaderName = HeaderName::from_static("oaas-call-id");
-/// Trailer with the `google.rpc.Status`.
-const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 /// Bytes of a refusal, names and values, up to which it has room for details that say something again.
 const REFUSAL_BYTES_MAX: usize = 1024;
-/// Bytes of what a refusal's head has beside the trailers: content type, call id, and the date that the
-/// server adds.
-const HEAD_BYTES: usize =
-    "content-typeapplication/grpc".len() + "oaas-call-id".len() + 36 + "date".len() + 29;
+/// Bytes of what a refusal's head has beside the trailers: content type and call id.
+const HEAD_BYTES: usize = "content-typeapplication/grpc".len() + "oaas-call-id".len() + 36;
 /// Longest `grpc-message`, bytes after percent-encoding.
 const MESSAGE_BYTES_MAX: usize = 256;
 /// Longest `grpc-status-details-bin`, bytes after base64; with the rest our trailers stay under 4 KiB.
@@ -43,7 +36,7 @@ pub fn response(call: &Call, rejection: &Rejection) -> Response<Body> {
     let mut response = Response::new(empty_body());
     let headers = response.headers_mut();
     headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert(CALL_ID, call.id_header());
+    headers.insert(header::CALL_ID, call.id_header());
     headers.extend(trailers(call, rejection));
     response
 }
@@ -52,23 +45,24 @@ pub fn response(call: &Call, rejection: &Rejection) -> Response<Body> {
 #[must_use]
 pub fn trailers(call: &Call, rejection: &Rejection) -> HeaderMap {
     let mut trailers = HeaderMap::with_capacity(6);
-    trailers.insert(GRPC_STATUS, HeaderValue::from_static(rejection.code.header()));
+    trailers.insert(header::GRPC_STATUS, HeaderValue::from_static(rejection.code.header()));
     if let Ok(message) = HeaderValue::from_str(&percent_encoded(&rejection.message)) {
-        trailers.insert("grpc-message", message);
+        trailers.insert(header::GRPC_MESSAGE, message);
     }
-    trailers.insert(ORIGIN, HeaderValue::from_static(Origin::Gateway.as_str()));
+    trailers.insert(header::ORIGIN, HeaderValue::from_static(Origin::Gateway.as_str()));
     match rejection.retry {
         Retry::Unsaid => {}
         Retry::Never => {
-            trailers.insert("grpc-retry-pushback-ms", HeaderValue::from_static("-1"));
+            trailers.insert(header::GRPC_RETRY_PUSHBACK, HeaderValue::from_static("-1"));
         }
         Retry::After(wait) => {
-            trailers.insert("grpc-retry-pushback-ms", HeaderValue::from(whole_ms(wait)));
+            trailers.insert(header::GRPC_RETRY_PUSHBACK, HeaderValue::from(whole_ms(wait)));
         }
     }
-    let room = REFUSAL_BYTES_MAX.saturating_sub(HEAD_BYTES + DETAILS.as_str().len() + size(&trailers));
+    let room = REFUSAL_BYTES_MAX
+        .saturating_sub(HEAD_BYTES + header::GRPC_STATUS_DETAILS.as_str().len() + size(&trailers));
     if let Ok(details) = HeaderValue::from_str(&encoded(call, rejection, room)) {
-        trailers.insert(DETAILS, details);
+        trailers.insert(header::GRPC_STATUS_DETAILS, details);
     }
     trailers
 }
@@ -331,7 +325,7 @@ mod tests {
                 let most = REFUSAL_BYTES_MAX + if more { 256 } else { 0 };
                 assert!(bytes <= most, "{reason} in {lang}: {bytes} bytes");
                 println!("{reason} in {lang}: {bytes} bytes");
-                let text = answer.headers()[DETAILS].to_str().unwrap();
+                let text = answer.headers()[header::GRPC_STATUS_DETAILS].to_str().unwrap();
                 let status = rpc::Status::decode(&*STANDARD_NO_PAD.decode(text).unwrap()).unwrap();
                 let names: Vec<&str> =
                     status.details.iter().filter_map(|any| any.type_url.rsplit('.').next()).collect();
@@ -347,7 +341,7 @@ mod tests {
         let call = call("en", &fixture);
         let names = |rejection: &Rejection| {
             let headers = trailers(&call, rejection);
-            let status = STANDARD_NO_PAD.decode(headers[DETAILS].as_bytes()).unwrap();
+            let status = STANDARD_NO_PAD.decode(headers[header::GRPC_STATUS_DETAILS].as_bytes()).unwrap();
             let status = rpc::Status::decode(&*status).unwrap();
             let last = |any: &prost_types::Any| any.type_url.rsplit('.').next().unwrap().to_owned();
             status.details.iter().map(last).collect::<Vec<_>>()

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderValue};
 
+use crate::header;
+
 /// A caller's trace, as `traceparent` says it (W3C Trace Context, level 1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TraceContext {
@@ -19,7 +21,7 @@ impl TraceContext {
     /// Reads `traceparent`; a malformed one counts as none, as the specification says.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
-        Self { parent: headers.get("traceparent").and_then(|value| parse(value.as_bytes())) }
+        Self { parent: headers.get(header::TRACEPARENT).and_then(|value| parse(value.as_bytes())) }
     }
 
     /// The trace id, if the caller sent one.
@@ -50,7 +52,10 @@ pub fn traceparent(trace_id: [u8; 16], span_id: [u8; 8], sampled: bool) -> Optio
         u64::from_be_bytes(span_id),
         u8::from(sampled)
     );
-    HeaderValue::from_str(&text).ok()
+    let mut value = HeaderValue::from_str(&text).ok()?;
+    // Another one in each call: not for HPACK's tables.
+    value.set_sensitive(true);
+    Some(value)
 }
 
 fn parse(value: &[u8]) -> Option<Parent> {

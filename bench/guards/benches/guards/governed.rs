@@ -22,10 +22,10 @@ use oaas_catalog::{
     ApiKey, Application, Callers, KnownDescriptors, Snapshot, Sources, Subscription, SubscriptionState, load,
 };
 use oaas_gateway::alert::Alerts;
-use oaas_gateway::edge::{Drain, PeerInfo};
+use oaas_gateway::edge::{Arrival, Drain, PeerInfo};
 use oaas_gateway::{Gateway, Parts, Settings};
 use oaas_metering::Meters;
-use oaas_model::ManualClock;
+use oaas_model::{Clock as _, ManualClock};
 use oaas_store::Store;
 use prost_reflect::DescriptorPool;
 use tempfile::TempDir;
@@ -121,7 +121,8 @@ impl Governed {
             san_uris: Arc::default(),
             tls: false,
         });
-        self.waiting.extend((0..OPERATIONS).map(|_| request(&peer)));
+        let arrival = Arrival { peer, at: self.clock.now() };
+        self.waiting.extend((0..OPERATIONS).map(|_| request(&arrival)));
     }
 
     /// All calls that wait, one after the other, each to the end of its trailers.
@@ -192,7 +193,7 @@ fn snapshot() -> Snapshot {
 }
 
 /// As a gRPC client sends it.
-fn request(peer: &Arc<PeerInfo>) -> Request<Body> {
+fn request(arrival: &Arrival) -> Request<Body> {
     let body = Whole { data: Some(Bytes::from_static(&MESSAGE)), trailers: None };
     let mut request = Request::post(METHOD).body(body.boxed_unsync()).unwrap();
     for (name, value) in [
@@ -204,7 +205,7 @@ fn request(peer: &Arc<PeerInfo>) -> Request<Body> {
     ] {
         request.headers_mut().insert(name, HeaderValue::from_static(value));
     }
-    request.extensions_mut().insert(Arc::clone(peer));
+    request.extensions_mut().insert(arrival.clone());
     request
 }
 

@@ -62,6 +62,7 @@ impl Build<'_> {
             breaker: inherited.breaker,
             error_reasons,
             descriptor: rpc.clone(),
+            streams: rpc.is_client_streaming() || rpc.is_server_streaming(),
             // Given when all services are known.
             index: 0,
         }

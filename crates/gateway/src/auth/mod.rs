@@ -8,17 +8,16 @@ mod token;
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use oaas_catalog::{ApiKey, Application, Callers, CredentialState};
 use oaas_model::Reason;
 
 pub use jwks::Keys;
 use token::Tokens;
 
-use crate::call::text;
+use crate::header;
 
-/// Header that may carry an API key instead of `authorization`.
-pub const KEY_HEADER: &str = "x-api-key";
 /// What every API key begins with.
 const KEY_START: &str = "oaas_";
 /// Longest credential that is looked at, bytes.
@@ -58,16 +57,7 @@ impl Auth {
         san_uris: &[String],
         unix_ms: i64,
     ) -> Result<Option<Identity>, Reason> {
-        if headers.get_all("authorization").iter().nth(1).is_some() {
-            return Err(Reason::CredentialsInvalid);
-        }
-        let credential = match (headers.get("authorization"), headers.get(KEY_HEADER)) {
-            (Some(_), Some(_)) => return Err(Reason::CredentialsInvalid),
-            (Some(_), None) => Some(bearer(headers).ok_or(Reason::CredentialsInvalid)?),
-            (None, Some(_)) => Some(text(headers, KEY_HEADER).ok_or(Reason::CredentialsInvalid)?),
-            (None, None) => None,
-        };
-        match credential {
+        match credential(headers)? {
             Some(credential) if credential.len() > CREDENTIAL_BYTES_MAX => Err(Reason::CredentialsInvalid),
             Some(key) if key.starts_with(KEY_START) => by_key(callers, key, unix_ms).map(Some),
             Some(token) => self.tokens.identify(callers, token, unix_ms).map(Some),
@@ -77,8 +67,20 @@ impl Auth {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, credential) = text(headers, "authorization")?.split_once(' ')?;
+/// The credential that the headers show, if any; two are one too many.
+fn credential(headers: &HeaderMap) -> Result<Option<&str>, Reason> {
+    let mut authorizations = headers.get_all(AUTHORIZATION).iter();
+    let shown = match (authorizations.next(), authorizations.next(), headers.get(header::API_KEY)) {
+        (None, _, None) => return Ok(None),
+        (Some(value), None, None) => bearer(value),
+        (None, _, Some(key)) => key.to_str().ok(),
+        _ => None,
+    };
+    shown.map(Some).ok_or(Reason::CredentialsInvalid)
+}
+
+fn bearer(value: &HeaderValue) -> Option<&str> {
+    let (scheme, credential) = value.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| credential.trim())
 }
 

@@ -69,7 +69,7 @@ pub(super) struct EdgeState {
 
 /// Serves connections until the drain is over.
 ///
-/// Each request carries a [`super::PeerInfo`] extension. `GET /` is answered here, everything else by `service`.
+/// Each request carries a [`super::Arrival`] extension. `GET /` is answered here, everything else by `service`.
 pub async fn serve<S, F>(
     listener: TcpListener,
     tls: Option<ReloadableTls>,

@@ -22,7 +22,6 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
-use super::PeerInfo;
 use super::accept::EdgeState;
 use super::counters::EdgeCounters;
 use super::drain::Phase;
@@ -32,6 +31,7 @@ use super::preface::{self, Prefixed, Version};
 use super::service;
 use super::tls;
 use super::unread::Streams;
+use super::{Arrival, PeerInfo};
 
 /// Looks at an idle connection within its idle time; it is closed after one more than these quiet ones.
 const IDLE_LOOKS: u32 = 4;
@@ -75,10 +75,6 @@ impl Connection {
     pub(super) fn counters(&self) -> &EdgeCounters {
         &self.edge.counters
     }
-
-    pub(super) fn peer(&self) -> &Arc<PeerInfo> {
-        &self.peer
-    }
 }
 
 /// One call in flight. Dropped before its end, it was given up by the client.
@@ -97,6 +93,11 @@ impl CallCount {
         EdgeCounters::add(&connection.counters().calls_open);
         let started = connection.edge.clock.now();
         Self { connection: Arc::clone(connection), started, finished: false }
+    }
+
+    /// What the call's request says of its coming.
+    pub(super) fn arrival(&self) -> Arrival {
+        Arrival { peer: Arc::clone(&self.connection.peer), at: self.started }
     }
 
     /// Told when a drain ends the call.
@@ -226,7 +227,9 @@ async fn serve<T, S, F>(
 {
     let connection = Connection::new(edge, peer);
     let shared = Arc::clone(&connection);
-    let answer = service_fn(move |request| service::answer(Arc::clone(&shared), service.clone(), request));
+    // The call's future is made in its place: HTTP/2 moves what it is given many times, and this is 2 KiB.
+    let answer =
+        service_fn(move |request| Box::pin(service::answer(Arc::clone(&shared), service.clone(), request)));
     match version {
         Version::Http1 => {
             let http = edge.http1.serve_connection(TokioIo::new(io), answer);

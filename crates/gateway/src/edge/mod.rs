@@ -18,6 +18,8 @@ mod unread;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use oaas_model::Timestamp;
+
 pub use accept::{EdgeContext, serve};
 pub use counters::EdgeCounters;
 pub use drain::{Drain, DrainReport};
@@ -25,7 +27,16 @@ pub use limits::EdgeLimits;
 pub use tls::{ClientCertificates, ReloadableTls, ServerTls, TlsError};
 pub use unread::{nothing_to_read, read_within};
 
-/// Who is at the other end of the connection; an `Arc` of it is a request extension.
+/// Whence and when a request came; a request extension.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Who is at the other end of its connection.
+    pub peer: Arc<PeerInfo>,
+    /// When its headers were there.
+    pub at: Timestamp,
+}
+
+/// Who is at the other end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerInfo {
     /// Where the connection comes from.

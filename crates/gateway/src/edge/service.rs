@@ -45,7 +45,7 @@ where
         return Ok(whole(body::text(status, "gRPC needs HTTP/2\n"), call));
     }
     let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-    request.extensions_mut().insert(Arc::clone(connection.peer()));
+    request.extensions_mut().insert(call.arrival());
     let cut = call.cut();
     let response = tokio::select! {
         // The answer first: a gRPC call that is cut says so itself, and may have a record to write.

@@ -56,7 +56,7 @@ async fn start(limits: EdgeLimits, tls: Option<ReloadableTls>) -> Edge {
 /// is cut.
 fn answer(request: Request<Body>, drain: Drain) -> Answer {
     Box::pin(async move {
-        let peer = request.extensions().get::<Arc<PeerInfo>>().unwrap().clone();
+        let peer = Arc::clone(&request.extensions().get::<Arrival>().unwrap().peer);
         let path = request.uri().path().to_owned();
         let text = match path.as_str() {
             "/peer" => format!("{} {}", peer.tls, peer.san_uris.join(",")),

@@ -16,6 +16,7 @@ use crate::Body;
 use crate::answer::AnswerBody;
 use crate::conclusion::{Conclusion, Durable};
 use crate::gate::Governed;
+use crate::header;
 use crate::outcome::status_in;
 use crate::rescue;
 
@@ -76,8 +77,8 @@ where
         if this.last.is_none() {
             let Ok(mut response) = ready!(this.inner.poll(cx));
             let Some(mut conclusion) = this.conclusion.take() else { return Poll::Pending };
-            response.headers_mut().insert(rescue::CALL_ID, conclusion.call().id_header());
-            conclusion.call().capture_encoding(response.headers().get("grpc-encoding"));
+            response.headers_mut().insert(header::CALL_ID, conclusion.call().id_header());
+            conclusion.call().capture_encoding(response.headers().get(header::GRPC_ENCODING));
             let Some(code) = status_in(response.headers()) else {
                 conclusion.mark_degraded(response.headers_mut());
                 let body = |inner| AnswerBody::new(inner, conclusion).boxed_unsync();

@@ -18,9 +18,9 @@ use crate::breaker::{Ending, Refused, Scope, classify};
 use crate::call::Call;
 use crate::degrade::AnswerKey;
 use crate::gate::{GateFuture, Governed};
-use crate::outcome::{Failure, GRPC_STATUS, Origin, Outcome};
+use crate::outcome::{Failure, Origin, Outcome};
 use crate::rejection::{Rejection, Retry};
-use crate::{Body, buffer};
+use crate::{Body, buffer, header};
 
 /// How much before the deadline that it was given an upstream may end a call: gRPC's C core keeps time in
 /// whole milliseconds, and was seen up to one early (247.1 ms of 248).
@@ -187,13 +187,13 @@ where
         let request = http::Request::from_parts(parts, buffer::again(frames, trailers));
         return inner.call(Governed { call, request }).await;
     };
-    let accepted = parts.headers.get("grpc-accept-encoding");
+    let accepted = parts.headers.get(header::GRPC_ACCEPT_ENCODING);
     match shared.last_good.get(&key, age_max, shared.clock.now()).filter(|a| a.is_readable(accepted)) {
         Some(answer) => {
             call.set_degraded("last-good");
             let mut response = answered(answer.frame);
             if let Some(encoding) = answer.encoding {
-                response.headers_mut().insert("grpc-encoding", encoding);
+                response.headers_mut().insert(header::GRPC_ENCODING, encoding);
             }
             Ok(response)
         }
@@ -204,7 +204,7 @@ where
 /// A good unary answer made here: its frames, then OK.
 fn answered(frames: Bytes) -> Response<Body> {
     let mut trailers = HeaderMap::new();
-    trailers.insert(GRPC_STATUS, HeaderValue::from_static(Code::Ok.header()));
+    trailers.insert(header::GRPC_STATUS, HeaderValue::from_static(Code::Ok.header()));
     let mut response = Response::new(buffer::again(frames, Some(trailers)));
     let grpc = HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);

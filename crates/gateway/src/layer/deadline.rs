@@ -16,6 +16,7 @@ use tower::{Layer, Service};
 use crate::Body;
 use crate::call::{Call, Deadline, Intent};
 use crate::gate::Governed;
+use crate::header;
 use crate::rejection::{Executed, Rejection, Retry};
 
 /// When a client that was cut should try again: by then another process has its calls.
@@ -53,14 +54,15 @@ where
 
     fn call(&mut self, governed: Governed) -> Self::Future {
         let call = Arc::clone(&governed.call);
-        match set(&call, governed.request.headers(), call.shared.clock.now()) {
+        match set(&call, governed.request.headers()) {
             Ok(left) => TimedFuture::Running { inner: self.inner.call(governed), call, left, timer: None },
             Err(rejection) => TimedFuture::Over { rejection: Some(rejection) },
         }
     }
 }
 
-fn set(call: &Call, headers: &HeaderMap, now: Timestamp) -> Result<Duration, Box<Rejection>> {
+/// What is above decides at once, so that no time has passed since the call came.
+fn set(call: &Call, headers: &HeaderMap) -> Result<Duration, Box<Rejection>> {
     let client = client_deadline(headers)?;
     let Some(entry) = call.entry() else { return Ok(Duration::MAX) };
     let catalog = if entry.is_streaming() { entry.stream.duration_max } else { entry.deadline };
@@ -68,19 +70,18 @@ fn set(call: &Call, headers: &HeaderMap, now: Timestamp) -> Result<Duration, Box
     let deadline = Deadline { at: call.arrived.plus(whole), client, catalog };
     call.set_deadline(deadline);
     call.decided("deadline", "set", &[("ms", whole.as_secs_f64() * 1e3)]);
-    if deadline.at <= now {
-        return Err(Box::new(expired(call, now)));
+    if whole.is_zero() {
+        return Err(Box::new(expired(call, call.arrived)));
     }
-    let left = deadline.at.since(now);
-    if left <= crate::metadata::MARGIN {
+    if whole <= crate::metadata::MARGIN {
         let message = "the deadline leaves the capability no time";
         return Err(Box::new(timed(
             Rejection::new(Reason::DeadlineInfeasible, "deadline", message),
             call,
-            now,
+            call.arrived,
         )));
     }
-    Ok(left)
+    Ok(whole)
 }
 
 /// Reads `grpc-timeout` (grpc/grpc, doc/PROTOCOL-HTTP2.md: at most eight digits and a unit).
@@ -88,7 +89,7 @@ fn set(call: &Call, headers: &HeaderMap, now: Timestamp) -> Result<Duration, Box
 /// # Errors
 /// FIELD_INVALID when it is malformed; it never counts as "no deadline".
 pub fn client_deadline(headers: &HeaderMap) -> Result<Option<Duration>, Box<Rejection>> {
-    let mut values = headers.get_all("grpc-timeout").iter();
+    let mut values = headers.get_all(header::GRPC_TIMEOUT).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let malformed = || {
         let shown = String::from_utf8_lossy(value.as_bytes()).into_owned();

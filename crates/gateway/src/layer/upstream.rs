@@ -19,11 +19,11 @@ use crate::bound::{BoundMethod, Target};
 use crate::call::Call;
 use crate::gate::Governed;
 use crate::metadata;
-use crate::outcome::{GRPC_STATUS, from_http, status_in};
+use crate::outcome::{from_http, status_in};
 use crate::rejection::{Executed, Rejection, Retry};
 use crate::request_body::RequestBody;
 use crate::upstream::{Phase, Pool, SendOptions, UpstreamError, reset_code};
-use crate::{Body, BoxError, empty_body};
+use crate::{Body, BoxError, empty_body, header};
 
 /// Of an upstream's content type, what a refusal shows.
 const CONTENT_TYPE_CHARS_MAX: usize = 64;
@@ -80,7 +80,7 @@ async fn local(mut service: LocalService, call: &Arc<Call>, mut request: Request
     call.sent_to(Arc::clone(&call.shared.local), 1);
     if let Some(deadline) = call.deadline() {
         let left = deadline.at.since(call.shared.clock.now()).saturating_sub(metadata::MARGIN);
-        request.headers_mut().insert("grpc-timeout", SendOptions::timeout_header(left));
+        request.headers_mut().insert(header::GRPC_TIMEOUT, SendOptions::timeout_header(left));
     }
     // The platform's own services answer by what this very call may see.
     request.extensions_mut().insert(Arc::clone(call));
@@ -95,9 +95,11 @@ async fn local(mut service: LocalService, call: &Arc<Call>, mut request: Request
         Err(_) => {
             tracing::error!(method = %call.path(), call_id = %call.id, "the capability panicked");
             let mut response = Response::new(empty_body());
-            response.headers_mut().insert(GRPC_STATUS, HeaderValue::from_static(Code::Internal.header()));
+            response
+                .headers_mut()
+                .insert(header::GRPC_STATUS, HeaderValue::from_static(Code::Internal.header()));
             let message = HeaderValue::from_static("the capability failed; the call id leads to its log");
-            response.headers_mut().insert("grpc-message", message);
+            response.headers_mut().insert(header::GRPC_MESSAGE, message);
             Ok(response)
         }
     }
@@ -135,9 +137,9 @@ fn as_grpc(mut response: Response<Body>) -> Answer {
     let mut answer = Response::new(empty_body());
     let headers: &mut HeaderMap = answer.headers_mut();
     headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert(GRPC_STATUS, HeaderValue::from_static(from_http(status).header()));
+    headers.insert(header::GRPC_STATUS, HeaderValue::from_static(from_http(status).header()));
     if let Ok(message) = HeaderValue::from_str(&format!("the upstream answered HTTP {}", status.as_u16())) {
-        headers.insert("grpc-message", message);
+        headers.insert(header::GRPC_MESSAGE, message);
     }
     Ok(answer)
 }

@@ -15,6 +15,7 @@ use super::pool::{Sent, Shared, Unavailable};
 use super::replay::ReplayBody;
 use super::reset;
 use super::retry::{Course, Failed, Next, Pushback};
+use crate::header;
 
 /// A call with its attempts so far.
 pub(super) struct CallCourse {
@@ -81,7 +82,7 @@ impl CallCourse {
             Attempt::Ended(Ended { failed, endpoint: Arc::clone(&endpoint), what })
         };
         let Some(mut body) = self.body.take() else { return stop(Phase::Request, None) };
-        let Some(timeout) = shared.timeout(self.options.deadline) else {
+        let Some(timeout) = shared.timeout(self.options.deadline, guard.started()) else {
             return stop(Phase::Deadline, None);
         };
         let request = match self.address(&endpoint, timeout) {
@@ -179,11 +180,11 @@ impl CallCourse {
         *request.version_mut() = Version::HTTP_2;
         *request.headers_mut() = self.head.headers.clone();
         if let Some(timeout) = timeout {
-            request.headers_mut().insert("grpc-timeout", timeout);
+            request.headers_mut().insert(header::GRPC_TIMEOUT, timeout);
         }
         if self.course.retries > 0 {
             let retries = HeaderValue::from(self.course.retries);
-            request.headers_mut().insert("grpc-previous-rpc-attempts", retries);
+            request.headers_mut().insert(header::GRPC_PREVIOUS_ATTEMPTS, retries);
         }
         Ok(request)
     }

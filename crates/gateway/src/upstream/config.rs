@@ -133,7 +133,8 @@ impl Default for SendOptions {
 
 impl SendOptions {
     /// The value of `grpc-timeout` for a time that remains: the finest unit that eight digits hold, never
-    /// more than the time itself.
+    /// more than the time itself. It is another one in almost every call: HPACK is told not to index it
+    /// (RFC 7541 §6.2.3), or it would drive the headers that stay the same out of both ends' tables.
     #[must_use]
     pub fn timeout_header(remaining: Duration) -> HeaderValue {
         type Unit = (fn(Duration) -> u128, char);
@@ -154,7 +155,9 @@ impl SendOptions {
         let number = u32::try_from(number).unwrap_or(u32::MAX);
         let written = write!(text, "{number}{unit}").map(|()| usize::try_from(text.position()).unwrap_or(0));
         let text = written.ok().and_then(|length| text.get_ref().get(..length)).unwrap_or(b"0n");
-        HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static("0n"))
+        let mut value = HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static("0n"));
+        value.set_sensitive(true);
+        value
     }
 }
 

@@ -46,6 +46,10 @@ impl CallGuard {
         &self.endpoint
     }
 
+    pub(super) fn started(&self) -> Timestamp {
+        self.started
+    }
+
     pub(super) fn sender(&mut self) -> &mut h2::client::SendRequest<bytes::Bytes> {
         &mut self.slot.sender
     }

@@ -308,11 +308,11 @@ impl Shared {
         });
     }
 
-    /// The value of `grpc-timeout` for an attempt that starts now; nothing when there is no time left.
+    /// The value of `grpc-timeout` for an attempt that starts `now`; nothing when there is no time left.
     #[allow(clippy::option_option, reason = "no deadline and no time left are two answers")]
-    pub(super) fn timeout(&self, deadline: Option<Timestamp>) -> Option<Option<HeaderValue>> {
+    pub(super) fn timeout(&self, deadline: Option<Timestamp>, now: Timestamp) -> Option<Option<HeaderValue>> {
         let Some(deadline) = deadline else { return Some(None) };
-        let remaining = deadline.since(self.clock.now()).saturating_sub(self.config.deadline_margin);
+        let remaining = deadline.since(now).saturating_sub(self.config.deadline_margin);
         (!remaining.is_zero()).then(|| Some(SendOptions::timeout_header(remaining)))
     }
 }

@@ -5,6 +5,7 @@ use oaas_capability::BoxError;
 use oaas_model::Code;
 
 use super::error::{Executed, Phase};
+use crate::header;
 
 /// A stream that was reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +70,7 @@ pub(super) fn phase(error: &h2::Error) -> (Phase, Executed) {
 
 /// The gRPC status in a head or in trailers.
 pub(super) fn grpc_status(headers: &http::HeaderMap) -> Option<Code> {
-    headers.get("grpc-status").map(|value| Code::from_header(value.as_bytes()))
+    headers.get(header::GRPC_STATUS).map(|value| Code::from_header(value.as_bytes()))
 }
 
 fn status(reason: Reason) -> Code {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::backoff;
 use super::config::{PoolConfig, SendOptions};
 use super::error::Executed;
+use crate::header;
 
 /// Retries of an idempotent call, beside the transparent one.
 const RETRIES_MAX: u32 = 2;
@@ -97,7 +98,7 @@ impl Course {
 impl Pushback {
     /// Reads the header's or trailer's value.
     pub(super) fn read(headers: &http::HeaderMap) -> Self {
-        let Some(value) = headers.get("grpc-retry-pushback-ms") else { return Self::Silent };
+        let Some(value) = headers.get(header::GRPC_RETRY_PUSHBACK) else { return Self::Silent };
         let ms = value.to_str().ok().and_then(|text| text.trim().parse::<i64>().ok());
         ms.and_then(|ms| u64::try_from(ms).ok())
             .map_or(Self::Never, |ms| Self::After(Duration::from_millis(ms)))
