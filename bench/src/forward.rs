@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Uri};
@@ -20,7 +21,7 @@ const CONNECTIONS: usize = 2;
 /// Forwards what comes to `listen`: on tokio's shared scheduler, or with `on_lanes` as the gateway does, each
 /// client's connection on the thread of the upstream connection that it uses.
 pub async fn serve(listen: SocketAddr, to: SocketAddr, on_lanes: bool) -> anyhow::Result<()> {
-    let lanes = if on_lanes { Lanes::start(CONNECTIONS)? } else { Lanes::default() };
+    let lanes = if on_lanes { Lanes::start(CONNECTIONS, Duration::ZERO)? } else { Lanes::default() };
     let mut ways = Vec::new();
     for _ in 0..CONNECTIONS {
         let place = lanes.place();

@@ -5,20 +5,64 @@
 //! connection is flushed, once for all; and nothing on the way of a call wakes another thread
 //! (docs/decisions/lanes.md).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 /// Most lanes of a process.
 const LANES_MAX: usize = 256;
+/// A timer of each lane that is nearly always the next to go off. tokio wakes its own thread, with a system
+/// call, for every timer that is set for earlier than all that were there when the thread last waited; the
+/// deadlines of most calls are later than this one (`Handle::reregister` of tokio 1.54, runtime/time/mod.rs).
+/// Not shorter: a core that goes idle with a timer soon to go off has to set its clock for it each time.
+const BEAT: Duration = Duration::from_millis(500);
 
 thread_local! {
     static CURRENT: Cell<usize> = const { Cell::new(0) };
+    static WATCH: RefCell<Option<Rc<Watch>>> = const { RefCell::new(None) };
+}
+
+/// How a lane stays awake after a call.
+struct Watch {
+    /// How long.
+    time: Duration,
+    /// Until when; none while it sleeps.
+    until: Cell<Option<Instant>>,
+    wake: Notify,
+}
+
+/// A call came or went on this lane: the next event may be near.
+pub fn active() {
+    WATCH.with_borrow(|watch| {
+        if let Some(watch) = watch
+            && watch.until.replace(Some(Instant::now() + watch.time)).is_none()
+        {
+            watch.wake.notify_one();
+        }
+    });
+}
+
+impl Watch {
+    /// Has the lane ask for events without sleeping in between, for some time after each call.
+    async fn run(&self) -> Infallible {
+        loop {
+            self.wake.notified().await;
+            while self.until.get().is_some_and(|until| Instant::now() < until) {
+                // Whoever the answer waits for may need this core.
+                std::thread::yield_now();
+                tokio::task::yield_now().await;
+            }
+            self.until.set(None);
+        }
+    }
 }
 
 /// The lane that runs this, from 1; 0 outside of all lanes.
@@ -48,17 +92,17 @@ pub struct Place {
 }
 
 impl Lanes {
-    /// Starts as many lanes, or one for each core when `count` is 0.
+    /// Starts as many lanes, or one for each core when `count` is 0. Each stays awake for `watch` after a call.
     ///
     /// # Errors
     /// When a thread or its runtime can't be made.
-    pub fn start(count: usize) -> io::Result<Self> {
+    pub fn start(count: usize, watch: Duration) -> io::Result<Self> {
         let count = match count {
             0 => std::thread::available_parallelism()?.get(),
             count => count,
         };
         (1..=count.min(LANES_MAX))
-            .map(Lane::start)
+            .map(|number| Lane::start(number, watch))
             .collect::<io::Result<Vec<_>>>()
             .map(|all| Self(all.into()))
     }
@@ -74,20 +118,31 @@ impl Lanes {
 }
 
 impl Lane {
-    fn start(number: usize) -> io::Result<Self> {
+    fn start(number: usize, watch: Duration) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (handle, (stop, stopped)) = (runtime.handle().clone(), oneshot::channel());
         std::thread::Builder::new()
             .name(format!("lane-{number}"))
-            .spawn(move || run(number, runtime, stopped))?;
+            .spawn(move || run(number, watch, runtime, stopped))?;
         Ok(Self { handle, open: Arc::default(), _stop: stop })
     }
 }
 
-fn run(number: usize, runtime: Runtime, stopped: oneshot::Receiver<Infallible>) {
+fn run(number: usize, watch: Duration, runtime: Runtime, stopped: oneshot::Receiver<Infallible>) {
     CURRENT.set(number);
-    // Nothing is ever sent: it ends when the sender is dropped.
-    let _ = runtime.block_on(stopped);
+    let watch = Rc::new(Watch { time: watch, until: Cell::new(None), wake: Notify::new() });
+    if !watch.time.is_zero() {
+        WATCH.set(Some(Rc::clone(&watch)));
+    }
+    runtime.block_on(async {
+        let mut stopped = std::pin::pin!(stopped);
+        // Nothing is ever sent: it ends when the sender is dropped.
+        let beat = async { while tokio::time::timeout(BEAT, &mut stopped).await.is_err() {} };
+        tokio::select! {
+            () = beat => {}
+            never = watch.run() => match never {},
+        }
+    });
     // What blocks meanwhile must not hold up the end of the process.
     runtime.shutdown_background();
 }
@@ -104,7 +159,7 @@ mod tests {
 
     #[tokio::test]
     async fn places_are_shared_out_evenly_and_each_lane_is_one_thread() {
-        let lanes = Lanes::start(3).unwrap();
+        let lanes = Lanes::start(3, Duration::ZERO).unwrap();
         let places: Vec<Place> = (0..6).map(|_| lanes.place()).collect();
         let mut seen = Vec::new();
         for place in &places {
@@ -120,7 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_runs_on_a_lane_ends_with_the_lanes() {
-        let lanes = Lanes::start(1).unwrap();
+        let lanes = Lanes::start(1, Duration::ZERO).unwrap();
         let place = lanes.place();
         let forever = place.handle.as_ref().unwrap().spawn(std::future::pending::<()>());
         drop(lanes);
@@ -130,5 +185,19 @@ mod tests {
     #[test]
     fn without_lanes_there_is_a_place_all_the_same() {
         assert!(Lanes::default().place().handle.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_watches_goes_to_sleep_again() {
+        let lanes = Lanes::start(1, Duration::from_millis(1)).unwrap();
+        let awake = || WATCH.with_borrow(|watch| watch.as_ref().unwrap().until.get().is_some());
+        let place = lanes.place();
+        let seen = place.handle.clone().unwrap().spawn(async move {
+            active();
+            let at_once = awake();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            (at_once, awake())
+        });
+        assert_eq!(seen.await.unwrap(), (true, false));
     }
 }

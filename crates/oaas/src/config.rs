@@ -76,6 +76,7 @@ pub enum ClientCertificates {
 #[allow(missing_docs, reason = "deploy/oaas.yaml says what each is")]
 pub struct Edge {
     pub lanes: usize,
+    pub busy_poll_us: u64,
     pub tls_handshake_ms: u64,
     pub preface_ms: u64,
     pub first_headers_ms: u64,

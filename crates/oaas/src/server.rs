@@ -86,7 +86,8 @@ pub async fn start_with(config: &Config, more: Vec<Registration>) -> anyhow::Res
     let edge_context = EdgeContext {
         counters: Arc::clone(&counters),
         clock: Arc::clone(&clock),
-        lanes: Lanes::start(config.edge.lanes).context("edge.lanes")?,
+        lanes: Lanes::start(config.edge.lanes, Duration::from_micros(config.edge.busy_poll_us))
+            .context("edge.lanes")?,
     };
     let lanes = edge_context.lanes.clone();
     let drain = Drain::new();

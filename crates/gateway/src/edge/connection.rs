@@ -32,6 +32,7 @@ use super::service;
 use super::tls;
 use super::unread::Streams;
 use super::{Arrival, PeerInfo};
+use crate::lanes;
 
 /// Looks at an idle connection within its idle time; it is closed after one more than these quiet ones.
 const IDLE_LOOKS: u32 = 4;
@@ -90,6 +91,7 @@ impl CallCount {
             connection.first_request.notify_one();
         }
         connection.in_flight.fetch_add(1, Ordering::AcqRel);
+        lanes::active();
         EdgeCounters::add(&connection.counters().calls_open);
         let started = connection.edge.clock.now();
         Self { connection: Arc::clone(connection), started, finished: false }
@@ -118,6 +120,7 @@ impl Drop for CallCount {
     fn drop(&mut self) {
         let Connection { edge, in_flight, requests, early_resets, flooded, .. } = &*self.connection;
         in_flight.fetch_sub(1, Ordering::AcqRel);
+        lanes::active();
         EdgeCounters::sub(&edge.counters.calls_open);
         let limits = &edge.limits;
         if self.finished || edge.clock.now().since(self.started) >= limits.early_reset_within {
@@ -227,9 +230,7 @@ async fn serve<T, S, F>(
 {
     let connection = Connection::new(edge, peer);
     let shared = Arc::clone(&connection);
-    // The call's future is made in its place: HTTP/2 moves what it is given many times, and this is 2 KiB.
-    let answer =
-        service_fn(move |request| Box::pin(service::answer(Arc::clone(&shared), service.clone(), request)));
+    let answer = service_fn(move |request| service::answer(&shared, service.clone(), request));
     match version {
         Version::Http1 => {
             let http = edge.http1.serve_connection(TokioIo::new(io), answer);

@@ -1,6 +1,6 @@
 //! A capability in this process, or a balanced connection to another one. UNAVAILABLE when it is away.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use tower::Service;
 
 use super::breaker::Substitute;
 use super::deadline;
-use crate::bound::{BoundMethod, Target};
+use crate::bound::Target;
 use crate::call::Call;
 use crate::gate::Governed;
 use crate::metadata;
 use crate::outcome::{from_http, status_in};
 use crate::rejection::{Executed, Rejection, Retry};
 use crate::request_body::RequestBody;
-use crate::upstream::{Phase, Pool, SendOptions, UpstreamError, reset_code};
+use crate::upstream::{Phase, SendOptions, Sent, UpstreamError, reset_code};
 use crate::{Body, BoxError, empty_body, header};
 
 /// Of an upstream's content type, what a refusal shows.
@@ -33,22 +33,24 @@ const CONTENT_TYPE_CHARS_MAX: usize = 64;
 pub struct Upstream;
 
 type Answer = Result<Response<Body>, Box<Rejection>>;
+type BoxAnswer = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 impl Service<Governed> for Upstream {
     type Response = Response<Body>;
     type Error = Box<Rejection>;
-    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
+    type Future = BoxAnswer;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, governed: Governed) -> Self::Future {
-        Box::pin(forward(governed))
+        forward(governed)
     }
 }
 
-async fn forward(governed: Governed) -> Answer {
+/// What can be done at once is done here, so that the future holds only what the way there and back needs.
+fn forward(governed: Governed) -> BoxAnswer {
     let Governed { call, mut request } = governed;
     let substitute = request.extensions_mut().remove::<Substitute>();
     let method = match &substitute {
@@ -57,40 +59,54 @@ async fn forward(governed: Governed) -> Answer {
     };
     let Some(method) = method else {
         let message = format!("no method {}", call.path());
-        return Err(Box::new(Rejection::new(Reason::MethodUnknown, "upstream", message)));
+        return refused(Rejection::new(Reason::MethodUnknown, "upstream", message));
     };
     metadata::towards_upstream(request.headers_mut(), &call, method);
     // Also the method's own path is set: what the client sent may have a query behind it.
     *request.uri_mut() = method.uri.clone();
     call.count_request(&method.entry);
     let request = request.map(|body| RequestBody::new(body, Arc::clone(&call)).boxed_unsync());
-    let response = match &method.target {
-        Target::Local(service) => local(service.clone(), &call, request).await?,
-        Target::Remote(pool) => remote(pool, &call, method, request).await?,
+    match &method.target {
+        Target::Local(service) => {
+            let service = service.clone();
+            Box::pin(local(service, call, request))
+        }
+        Target::Remote(pool) => {
+            let options = SendOptions {
+                idempotent: method.entry.idempotent,
+                deadline: call.deadline().map(|deadline| deadline.at),
+                ..SendOptions::default()
+            };
+            let sent = pool.send(request, options);
+            Box::pin(remote(sent, call))
+        }
         Target::Missing => {
             let message =
                 format!("{} runs in another process, and no address is set for it", method.service.name);
-            return Err(away(message).fact("phase", "no_endpoint").into());
+            refused(away(message).fact("phase", "no_endpoint"))
         }
-    };
-    as_grpc(response)
+    }
 }
 
-async fn local(mut service: LocalService, call: &Arc<Call>, mut request: Request<Body>) -> Answer {
+fn refused(rejection: Rejection) -> BoxAnswer {
+    Box::pin(ready(Err(Box::new(rejection))))
+}
+
+async fn local(mut service: LocalService, call: Arc<Call>, mut request: Request<Body>) -> Answer {
     call.sent_to(Arc::clone(&call.shared.local), 1);
     if let Some(deadline) = call.deadline() {
         let left = deadline.at.since(call.shared.clock.now()).saturating_sub(metadata::MARGIN);
         request.headers_mut().insert(header::GRPC_TIMEOUT, SendOptions::timeout_header(left));
     }
     // The platform's own services answer by what this very call may see.
-    request.extensions_mut().insert(Arc::clone(call));
+    request.extensions_mut().insert(Arc::clone(&call));
     request.extensions_mut().insert(CallContext {
         call_id: call.id,
         application: call.application().map_or_else(String::new, |a| a.id.to_string()),
     });
     // A capability that panics takes its own call with it, not the connection of others.
     match AssertUnwindSafe(service.call(request)).catch_unwind().await {
-        Ok(Ok(response)) => Ok(response),
+        Ok(Ok(response)) => as_grpc(response),
         Ok(Err(never)) => match never {},
         Err(_) => {
             tracing::error!(method = %call.path(), call_id = %call.id, "the capability panicked");
@@ -100,25 +116,20 @@ async fn local(mut service: LocalService, call: &Arc<Call>, mut request: Request
                 .insert(header::GRPC_STATUS, HeaderValue::from_static(Code::Internal.header()));
             let message = HeaderValue::from_static("the capability failed; the call id leads to its log");
             response.headers_mut().insert(header::GRPC_MESSAGE, message);
-            Ok(response)
+            as_grpc(response)
         }
     }
 }
 
-async fn remote(pool: &Pool, call: &Arc<Call>, method: &BoundMethod, request: Request<Body>) -> Answer {
-    let options = SendOptions {
-        idempotent: method.entry.idempotent,
-        deadline: call.deadline().map(|deadline| deadline.at),
-        ..SendOptions::default()
-    };
-    match pool.send(request, options).await {
+async fn remote(sent: impl Future<Output = Result<Sent, UpstreamError>>, call: Arc<Call>) -> Answer {
+    match sent.await {
         Ok(sent) => {
             call.sent_to(sent.endpoint, sent.attempts);
-            Ok(sent.response)
+            as_grpc(sent.response)
         }
         Err(error) => {
             call.sent_to(error.endpoint.clone().unwrap_or_else(|| Arc::from("")), error.attempts);
-            Err(failed(call, &error, call.shared.clock.now()).into())
+            Err(failed(&call, &error, call.shared.clock.now()).into())
         }
     }
 }

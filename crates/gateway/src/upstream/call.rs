@@ -33,7 +33,7 @@ pub(super) enum Attempt {
     /// A response that the caller gets as it is.
     Answered(Sent),
     /// Something after which another attempt may be made.
-    Ended(Ended),
+    Ended(Box<Ended>),
 }
 
 /// An attempt that may be followed by another one.
@@ -79,7 +79,7 @@ impl CallCourse {
                 replayable: false,
             };
             let what = What::Error(phase, source);
-            Attempt::Ended(Ended { failed, endpoint: Arc::clone(&endpoint), what })
+            Attempt::Ended(Box::new(Ended { failed, endpoint: Arc::clone(&endpoint), what }))
         };
         let Some(mut body) = self.body.take() else { return stop(Phase::Request, None) };
         let Some(timeout) = shared.timeout(self.options.deadline, guard.started()) else {
@@ -89,14 +89,18 @@ impl CallCourse {
             Ok(request) => request,
             Err(error) => return stop(Phase::Request, Some(error)),
         };
-        match exchange::attempt(&mut guard, request, &mut body).await {
+        let answer = match exchange::start(&mut guard, request, &body) {
+            Ok(started) => started.answer(&mut body).await,
+            Err(error) => Err(error),
+        };
+        match answer {
             Ok(answer) => self.judge(answer, guard, body),
             Err(error) => {
                 let (phase, mut failed, source) = classify(error);
                 guard.judge_phase(phase);
                 failed.replayable = phase != Phase::RequestBody && body.rewind();
                 self.body = Some(body);
-                Attempt::Ended(Ended { failed, endpoint, what: What::Error(phase, Some(source)) })
+                Attempt::Ended(Box::new(Ended { failed, endpoint, what: What::Error(phase, Some(source)) }))
             }
         }
     }
@@ -120,7 +124,7 @@ impl CallCourse {
             replayable: body.rewind(),
         };
         self.body = Some(body);
-        Attempt::Ended(Ended { failed, endpoint, what: What::Answer(answer) })
+        Attempt::Ended(Box::new(Ended { failed, endpoint, what: What::Answer(answer) }))
     }
 
     /// What to do after an attempt that ended.

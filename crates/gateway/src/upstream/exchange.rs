@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
@@ -31,32 +32,44 @@ pub(super) struct Answer {
     upload: Option<Upload>,
 }
 
-/// Sends the request and waits for the response's head; meanwhile the body goes up.
-pub(super) async fn attempt(
+/// A request whose head is on its way.
+pub(super) struct Started {
+    response: ResponseFuture,
+    upload: Option<Upload>,
+}
+
+/// Sends the request's head.
+pub(super) fn start(
     guard: &mut CallGuard,
     request: Request<()>,
-    body: &mut ReplayBody,
-) -> Result<Answer, AttemptError> {
+    body: &ReplayBody,
+) -> Result<Started, AttemptError> {
     let empty = body.is_end_stream();
-    let (mut response, stream) = guard.sender().send_request(request, empty).map_err(AttemptError::Stream)?;
-    let mut upload = (!empty).then_some(Upload { stream, chunk: None });
-    let head = poll_fn(|cx| {
-        if let Some(running) = upload.as_mut() {
-            match running.poll(body, cx) {
-                Poll::Ready(Err(UploadError::Body(error))) => {
-                    running.stream.send_reset(Reason::CANCEL);
-                    return Poll::Ready(Err(AttemptError::RequestBody(error)));
+    let (response, stream) = guard.sender().send_request(request, empty).map_err(AttemptError::Stream)?;
+    Ok(Started { response, upload: (!empty).then_some(Upload { stream, chunk: None }) })
+}
+
+impl Started {
+    /// Waits for the response's head; meanwhile the body goes up.
+    pub(super) async fn answer(mut self, body: &mut ReplayBody) -> Result<Answer, AttemptError> {
+        let head = poll_fn(|cx| {
+            if let Some(running) = self.upload.as_mut() {
+                match running.poll(body, cx) {
+                    Poll::Ready(Err(UploadError::Body(error))) => {
+                        running.stream.send_reset(Reason::CANCEL);
+                        return Poll::Ready(Err(AttemptError::RequestBody(error)));
+                    }
+                    // Where the stream broke, the response says how, or is there before all was read.
+                    Poll::Ready(Ok(()) | Err(UploadError::Stream)) => self.upload = None,
+                    Poll::Pending => {}
                 }
-                // Where the stream broke, the response says how, or is there before all was read.
-                Poll::Ready(Ok(()) | Err(UploadError::Stream)) => upload = None,
-                Poll::Pending => {}
             }
-        }
-        Pin::new(&mut response).poll(cx).map_err(AttemptError::Stream)
-    })
-    .await?;
-    let (parts, recv) = head.into_parts();
-    Ok(Answer { head: Response::from_parts(parts, ()), recv, upload })
+            Pin::new(&mut self.response).poll(cx).map_err(AttemptError::Stream)
+        })
+        .await?;
+        let (parts, recv) = head.into_parts();
+        Ok(Answer { head: Response::from_parts(parts, ()), recv, upload: self.upload })
+    }
 }
 
 impl Answer {

@@ -94,30 +94,43 @@ impl Pool {
     ///
     /// # Errors
     /// When no response head was received; a gRPC status of the upstream is a response.
-    pub async fn send(&self, request: Request<Body>, options: SendOptions) -> Result<Sent, UpstreamError> {
-        let shared = &self.0;
+    pub fn send(
+        &self,
+        request: Request<Body>,
+        options: SendOptions,
+    ) -> impl Future<Output = Result<Sent, UpstreamError>> + use<> {
+        let shared = Arc::clone(&self.0);
         shared.budget.deposit();
-        let mut call = CallCourse::new(request, options, &shared.config);
-        let mut last: Option<Ended> = None;
+        // Made here: an async function would keep room for the request beside it.
+        let call = CallCourse::new(request, options, &shared.config);
+        Self::run(shared, call, options)
+    }
+
+    async fn run(
+        shared: Arc<Shared>,
+        mut call: CallCourse,
+        options: SendOptions,
+    ) -> Result<Sent, UpstreamError> {
+        let mut last: Option<Box<Ended>> = None;
         loop {
             let guard = match shared.acquire(call.tried(), options.deadline).await {
                 Ok(guard) => guard,
                 // Where no other endpoint can be had, what the last one said is the answer.
                 Err(away) => {
                     return match last {
-                        Some(last) => call.finish(last),
+                        Some(last) => call.finish(*last),
                         None => Err(call.away(away)),
                     };
                 }
             };
-            let ended = match call.attempt(shared, guard).await {
+            let ended = match call.attempt(&shared, guard).await {
                 Attempt::Answered(sent) => return Ok(sent),
                 Attempt::Ended(ended) => ended,
             };
-            match call.next(shared, &ended) {
-                Next::Stop => return call.finish(ended),
+            match call.next(&shared, &ended) {
+                Next::Stop => return call.finish(*ended),
                 Next::Transparent => {}
-                Next::Retry(wait) => tokio::time::sleep(wait).await,
+                Next::Retry(wait) => Box::pin(tokio::time::sleep(wait)).await,
             }
             last = Some(ended);
         }
@@ -153,9 +166,18 @@ impl Shared {
         tried: &[Arc<Endpoint>],
         deadline: Option<Timestamp>,
     ) -> Result<CallGuard, Unavailable> {
-        if let Some(found) = self.try_acquire(tried)? {
-            return Ok(found);
+        match self.try_acquire(tried)? {
+            Some(found) => Ok(found),
+            // Seldom, and in its place: what it needs would make every call's future larger.
+            None => Box::pin(self.wait(tried, deadline)).await,
         }
+    }
+
+    async fn wait(
+        self: &Arc<Self>,
+        tried: &[Arc<Endpoint>],
+        deadline: Option<Timestamp>,
+    ) -> Result<CallGuard, Unavailable> {
         let _waiting = Waiting::enter(self)?;
         let remaining = self.remaining(deadline);
         let longest = self.config.connect_timeout.min(remaining.unwrap_or(Duration::MAX));
