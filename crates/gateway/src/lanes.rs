@@ -5,7 +5,7 @@
 //! connection is flushed, once for all; and nothing on the way of a call wakes another thread
 //! (docs/decisions/lanes.md).
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
 use std::io;
 use std::rc::Rc;
@@ -27,7 +27,7 @@ const BEAT: Duration = Duration::from_millis(500);
 
 thread_local! {
     static CURRENT: Cell<usize> = const { Cell::new(0) };
-    static WATCH: RefCell<Option<Rc<Watch>>> = const { RefCell::new(None) };
+    static WATCH: OnceCell<Rc<Watch>> = const { OnceCell::new() };
 }
 
 /// How a lane stays awake after a call.
@@ -41,8 +41,9 @@ struct Watch {
 
 /// A call came or went on this lane: the next event may be near.
 pub fn active() {
-    WATCH.with_borrow(|watch| {
-        if let Some(watch) = watch
+    // Not there any more while the thread ends.
+    let _ = WATCH.try_with(|watch| {
+        if let Some(watch) = watch.get()
             && watch.until.replace(Some(Instant::now() + watch.time)).is_none()
         {
             watch.wake.notify_one();
@@ -132,7 +133,7 @@ fn run(number: usize, watch: Duration, runtime: Runtime, stopped: oneshot::Recei
     CURRENT.set(number);
     let watch = Rc::new(Watch { time: watch, until: Cell::new(None), wake: Notify::new() });
     if !watch.time.is_zero() {
-        WATCH.set(Some(Rc::clone(&watch)));
+        let _ = WATCH.with(|own| own.set(Rc::clone(&watch)));
     }
     runtime.block_on(async {
         let mut stopped = std::pin::pin!(stopped);
@@ -190,7 +191,7 @@ mod tests {
     #[tokio::test]
     async fn a_lane_that_watches_goes_to_sleep_again() {
         let lanes = Lanes::start(1, Duration::from_millis(1)).unwrap();
-        let awake = || WATCH.with_borrow(|watch| watch.as_ref().unwrap().until.get().is_some());
+        let awake = || WATCH.with(|watch| watch.get().unwrap().until.get().is_some());
         let place = lanes.place();
         let seen = place.handle.clone().unwrap().spawn(async move {
             active();

@@ -32,7 +32,7 @@ pub use unread::{nothing_to_read, read_within};
 pub struct Arrival {
     /// Who is at the other end of its connection.
     pub peer: Arc<PeerInfo>,
-    /// When its headers were there.
+    /// When its headers were there, by [`EdgeContext::clock`]: the one that the rest of the call is timed with.
     pub at: Timestamp,
 }
 
