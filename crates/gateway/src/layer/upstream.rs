@@ -77,8 +77,7 @@ fn forward(governed: Governed) -> BoxAnswer {
                 deadline: call.deadline().map(|deadline| deadline.at),
                 ..SendOptions::default()
             };
-            let sent = pool.send(request, options);
-            Box::pin(remote(sent, call))
+            Box::pin(pool.send(request, options).map(move |sent| remote(sent, &call)))
         }
         Target::Missing => {
             let message =
@@ -121,15 +120,16 @@ async fn local(mut service: LocalService, call: Arc<Call>, mut request: Request<
     }
 }
 
-async fn remote(sent: impl Future<Output = Result<Sent, UpstreamError>>, call: Arc<Call>) -> Answer {
-    match sent.await {
+/// What comes of what the pool says.
+fn remote(sent: Result<Sent, UpstreamError>, call: &Call) -> Answer {
+    match sent {
         Ok(sent) => {
             call.sent_to(sent.endpoint, sent.attempts);
             as_grpc(sent.response)
         }
         Err(error) => {
             call.sent_to(error.endpoint.clone().unwrap_or_else(|| Arc::from("")), error.attempts);
-            Err(failed(&call, &error, call.shared.clock.now()).into())
+            Err(failed(call, &error, call.shared.clock.now()).into())
         }
     }
 }

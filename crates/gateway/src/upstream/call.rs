@@ -90,7 +90,7 @@ impl CallCourse {
             Err(error) => return stop(Phase::Request, Some(error)),
         };
         let answer = match exchange::start(&mut guard, request, &body) {
-            Ok(started) => started.answer(&mut body).await,
+            Ok(mut started) => started.answer(&mut body).await,
             Err(error) => Err(error),
         };
         match answer {

@@ -51,7 +51,7 @@ pub(super) fn start(
 
 impl Started {
     /// Waits for the response's head; meanwhile the body goes up.
-    pub(super) async fn answer(mut self, body: &mut ReplayBody) -> Result<Answer, AttemptError> {
+    pub(super) async fn answer(&mut self, body: &mut ReplayBody) -> Result<Answer, AttemptError> {
         let head = poll_fn(|cx| {
             if let Some(running) = self.upload.as_mut() {
                 match running.poll(body, cx) {
@@ -68,7 +68,7 @@ impl Started {
         })
         .await?;
         let (parts, recv) = head.into_parts();
-        Ok(Answer { head: Response::from_parts(parts, ()), recv, upload: self.upload })
+        Ok(Answer { head: Response::from_parts(parts, ()), recv, upload: self.upload.take() })
     }
 }
 

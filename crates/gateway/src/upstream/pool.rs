@@ -101,38 +101,32 @@ impl Pool {
     ) -> impl Future<Output = Result<Sent, UpstreamError>> + use<> {
         let shared = Arc::clone(&self.0);
         shared.budget.deposit();
-        // Made here: an async function would keep room for the request beside it.
-        let call = CallCourse::new(request, options, &shared.config);
-        Self::run(shared, call, options)
-    }
-
-    async fn run(
-        shared: Arc<Shared>,
-        mut call: CallCourse,
-        options: SendOptions,
-    ) -> Result<Sent, UpstreamError> {
-        let mut last: Option<Box<Ended>> = None;
-        loop {
-            let guard = match shared.acquire(call.tried(), options.deadline).await {
-                Ok(guard) => guard,
-                // Where no other endpoint can be had, what the last one said is the answer.
-                Err(away) => {
-                    return match last {
-                        Some(last) => call.finish(*last),
-                        None => Err(call.away(away)),
-                    };
+        // An async function would keep room for what it was given beside what it made of it.
+        let mut call = CallCourse::new(request, options, &shared.config);
+        async move {
+            let mut last: Option<Box<Ended>> = None;
+            loop {
+                let guard = match shared.acquire(call.tried(), options.deadline).await {
+                    Ok(guard) => guard,
+                    // Where no other endpoint can be had, what the last one said is the answer.
+                    Err(away) => {
+                        return match last {
+                            Some(last) => call.finish(*last),
+                            None => Err(call.away(away)),
+                        };
+                    }
+                };
+                let ended = match call.attempt(&shared, guard).await {
+                    Attempt::Answered(sent) => return Ok(sent),
+                    Attempt::Ended(ended) => ended,
+                };
+                match call.next(&shared, &ended) {
+                    Next::Stop => return call.finish(*ended),
+                    Next::Transparent => {}
+                    Next::Retry(wait) => Box::pin(tokio::time::sleep(wait)).await,
                 }
-            };
-            let ended = match call.attempt(&shared, guard).await {
-                Attempt::Answered(sent) => return Ok(sent),
-                Attempt::Ended(ended) => ended,
-            };
-            match call.next(&shared, &ended) {
-                Next::Stop => return call.finish(*ended),
-                Next::Transparent => {}
-                Next::Retry(wait) => Box::pin(tokio::time::sleep(wait)).await,
+                last = Some(ended);
             }
-            last = Some(ended);
         }
     }
 
