@@ -150,8 +150,9 @@ impl Limiter {
     /// Takes one call that came at `now` from the rate.
     pub fn rate(&self, now: Timestamp) -> Verdict {
         let Some(gcra) = &self.gcra else { return Verdict::Pass };
-        let now = now.steady_ns;
-        self.used_ns.store(now, Ordering::Relaxed);
+        // Calls of several lanes may be looked at in another order than they came: time stands still then, or
+        // the second to be looked at would be told to wait for longer than a period.
+        let now = self.used_ns.fetch_max(now.steady_ns, Ordering::Relaxed).max(now.steady_ns);
         STEADY_NS.set(now);
         match gcra.check() {
             Ok(()) => Verdict::Pass,
@@ -221,6 +222,17 @@ mod tests {
         assert_eq!(limiter.rate(clock.now()), Verdict::Pass);
         assert!(Arc::ptr_eq(&limiter, &limits.of(&app, "s", rate, None)));
         assert!(!Arc::ptr_eq(&limiter, &limits.of(&app, "s", None, None)));
+    }
+
+    #[test]
+    fn who_came_earlier_and_is_looked_at_later_waits_no_longer_than_a_period() {
+        let clock = Arc::new(ManualClock::at_unix_ns(0));
+        let limits = Limits::new(clock.clone());
+        let limiter = limits.of(&"a".into(), "s", Some(RateLimit { per_second: 1, burst: 1 }), None);
+        let earlier = clock.now();
+        clock.advance(Duration::from_micros(185));
+        assert_eq!(limiter.rate(clock.now()), Verdict::Pass);
+        assert_eq!(limiter.rate(earlier), Verdict::Wait(Duration::from_secs(1)));
     }
 
     #[test]
