@@ -92,7 +92,7 @@ impl Limits {
         if keyed.count >= KEYS_MAX {
             keyed.sweep(self.clock.now());
         }
-        let fresh = Arc::new(Limiter::new(rate, concurrency, self.clock.now()));
+        let fresh = Arc::new(Limiter::new(rate, concurrency));
         keyed.put(application, service, Arc::clone(&fresh));
         fresh
     }
@@ -136,8 +136,9 @@ impl Keyed {
 }
 
 impl Limiter {
-    fn new(rate: Option<RateLimit>, concurrency: Option<u32>, now: Timestamp) -> Self {
-        STEADY_NS.set(now.steady_ns);
+    fn new(rate: Option<RateLimit>, concurrency: Option<u32>) -> Self {
+        // Its time begins before that of the call that it is made for.
+        STEADY_NS.set(0);
         let gcra = rate.map(|rate| {
             let one = NonZeroU32::MIN;
             let quota = Quota::per_second(NonZeroU32::new(rate.per_second).unwrap_or(one))
@@ -233,6 +234,12 @@ mod tests {
         clock.advance(Duration::from_micros(185));
         assert_eq!(limiter.rate(clock.now()), Verdict::Pass);
         assert_eq!(limiter.rate(earlier), Verdict::Wait(Duration::from_secs(1)));
+        // A limiter is made after the call came that it is made for.
+        let arrived = clock.now();
+        clock.advance(Duration::from_micros(150));
+        let limiter = limits.of(&"b".into(), "s", Some(RateLimit { per_second: 1, burst: 1 }), None);
+        assert_eq!(limiter.rate(arrived), Verdict::Pass);
+        assert_eq!(limiter.rate(arrived), Verdict::Wait(Duration::from_secs(1)));
     }
 
     #[test]
