@@ -22,7 +22,7 @@ const LANES_MAX: usize = 256;
 /// A timer of each lane that is nearly always the next to go off. tokio wakes its own thread, with a system
 /// call, for every timer that is set for earlier than all that were there when the thread last waited; the
 /// deadlines of most calls are later than this one (`Handle::reregister` of tokio 1.54, runtime/time/mod.rs).
-/// Not shorter: a core that goes idle with a timer soon to go off has to set its clock for it each time.
+/// Not shorter: with 50 ms a call alone took a tenth longer (docs/decisions/lanes.md).
 const BEAT: Duration = Duration::from_millis(500);
 
 thread_local! {
