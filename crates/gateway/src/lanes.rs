@@ -24,35 +24,87 @@ const LANES_MAX: usize = 256;
 /// deadlines of most calls are later than this one (`Handle::reregister` of tokio 1.54, runtime/time/mod.rs).
 /// Not shorter: with 50 ms a call alone took a tenth longer (docs/decisions/lanes.md).
 const BEAT: Duration = Duration::from_millis(500);
+/// A lane stays awake after so many short turns: four calls.
+const TURNS_BEFORE: u32 = 8;
+/// What follows faster than this was there already, as one of many.
+const SHORTEST: Duration = Duration::from_micros(3);
 
 thread_local! {
     static CURRENT: Cell<usize> = const { Cell::new(0) };
-    static WATCH: OnceCell<Rc<Watch>> = const { OnceCell::new() };
+    static TURNS: OnceCell<Rc<Turns>> = const { OnceCell::new() };
 }
 
-/// How a lane stays awake after a call.
-struct Watch {
-    /// How long.
-    time: Duration,
-    /// Until when; none while it sleeps.
+/// Calls that come one by one, each as soon as the one before was answered. Then most of the latency is the
+/// waking of this thread, and the lane stays awake for the next event.
+struct Turns {
+    /// The longest wait that the lane stays awake for.
+    longest: Duration,
+    /// Calls in flight.
+    open: Cell<usize>,
+    /// When the last call began or ended.
+    last: Cell<Option<Instant>>,
+    /// Turns in a row that were short enough, of a call that was alone.
+    short: Cell<u32>,
+    /// Until when the lane stays awake; none while it may sleep.
     until: Cell<Option<Instant>>,
     wake: Notify,
 }
 
-/// A call came or went on this lane: the next event may be near.
-pub fn active() {
-    // Not there any more while the thread ends.
-    let _ = WATCH.try_with(|watch| {
-        if let Some(watch) = watch.get()
-            && watch.until.replace(Some(Instant::now() + watch.time)).is_none()
-        {
-            watch.wake.notify_one();
+/// A call came on this lane.
+pub fn began() {
+    with_turns(|turns| {
+        let open = turns.open.get();
+        turns.open.set(open + 1);
+        if open == 0 { turns.turn(Instant::now()) } else { turns.crowd() }
+    });
+}
+
+/// A call on this lane is over.
+pub fn ended() {
+    with_turns(|turns| {
+        let open = turns.open.get().saturating_sub(1);
+        turns.open.set(open);
+        if open == 0 && turns.last.get().is_some() {
+            turns.turn(Instant::now());
         }
     });
 }
 
-impl Watch {
-    /// Has the lane ask for events without sleeping in between, for some time after each call.
+fn with_turns(act: impl FnOnce(&Turns)) {
+    // Not there any more while the thread ends, and nowhere but on a lane that may stay awake.
+    let _ = TURNS.try_with(|turns| turns.get().map(|turns| act(turns)));
+}
+
+impl Turns {
+    fn new(longest: Duration) -> Self {
+        Self {
+            longest,
+            open: Cell::new(0),
+            last: Cell::new(None),
+            short: Cell::new(0),
+            until: Cell::new(None),
+            wake: Notify::new(),
+        }
+    }
+
+    /// A call that is alone begins or ends.
+    fn turn(&self, now: Instant) {
+        let waited = self.last.replace(Some(now)).map(|last| now - last);
+        let short = waited.is_some_and(|waited| (SHORTEST..=self.longest).contains(&waited));
+        self.short.set(if short { self.short.get().saturating_add(1) } else { 0 });
+        if self.short.get() >= TURNS_BEFORE && self.until.replace(Some(now + self.longest)).is_none() {
+            self.wake.notify_one();
+        }
+    }
+
+    /// A second call is in flight: there is enough to do without staying awake.
+    fn crowd(&self) {
+        self.last.set(None);
+        self.short.set(0);
+        self.until.set(None);
+    }
+
+    /// Has the lane ask for events without sleeping in between, as long as it is to stay awake.
     async fn run(&self) -> Infallible {
         loop {
             self.wake.notified().await;
@@ -93,17 +145,17 @@ pub struct Place {
 }
 
 impl Lanes {
-    /// Starts as many lanes, or one for each core when `count` is 0. Each stays awake for `watch` after a call.
+    /// Starts as many lanes, or one for each core when `count` is 0. Each stays awake for up to
+    /// `awake` between calls that come one by one, where there is another core for whoever it waits for.
     ///
     /// # Errors
     /// When a thread or its runtime can't be made.
-    pub fn start(count: usize, watch: Duration) -> io::Result<Self> {
-        let count = match count {
-            0 => std::thread::available_parallelism()?.get(),
-            count => count,
-        };
+    pub fn start(count: usize, awake: Duration) -> io::Result<Self> {
+        let cores = std::thread::available_parallelism()?.get();
+        let count = if count == 0 { cores } else { count };
+        let awake = if cores == 1 { Duration::ZERO } else { awake };
         (1..=count.min(LANES_MAX))
-            .map(|number| Lane::start(number, watch))
+            .map(|number| Lane::start(number, awake))
             .collect::<io::Result<Vec<_>>>()
             .map(|all| Self(all.into()))
     }
@@ -119,21 +171,21 @@ impl Lanes {
 }
 
 impl Lane {
-    fn start(number: usize, watch: Duration) -> io::Result<Self> {
+    fn start(number: usize, awake: Duration) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (handle, (stop, stopped)) = (runtime.handle().clone(), oneshot::channel());
         std::thread::Builder::new()
             .name(format!("lane-{number}"))
-            .spawn(move || run(number, watch, runtime, stopped))?;
+            .spawn(move || run(number, awake, runtime, stopped))?;
         Ok(Self { handle, open: Arc::default(), _stop: stop })
     }
 }
 
-fn run(number: usize, watch: Duration, runtime: Runtime, stopped: oneshot::Receiver<Infallible>) {
+fn run(number: usize, awake: Duration, runtime: Runtime, stopped: oneshot::Receiver<Infallible>) {
     CURRENT.set(number);
-    let watch = Rc::new(Watch { time: watch, until: Cell::new(None), wake: Notify::new() });
-    if !watch.time.is_zero() {
-        let _ = WATCH.with(|own| own.set(Rc::clone(&watch)));
+    let turns = Rc::new(Turns::new(awake));
+    if !awake.is_zero() {
+        let _ = TURNS.with(|own| own.set(Rc::clone(&turns)));
     }
     runtime.block_on(async {
         let mut stopped = std::pin::pin!(stopped);
@@ -141,7 +193,7 @@ fn run(number: usize, watch: Duration, runtime: Runtime, stopped: oneshot::Recei
         let beat = async { while tokio::time::timeout(BEAT, &mut stopped).await.is_err() {} };
         tokio::select! {
             () = beat => {}
-            never = watch.run() => match never {},
+            never = turns.run() => match never {},
         }
     });
     // What blocks meanwhile must not hold up the end of the process.
@@ -188,16 +240,45 @@ mod tests {
         assert!(Lanes::default().place().handle.is_none());
     }
 
+    /// What a lane of 200 µs does after turns that come so many µs after one another.
+    fn awake_after(waits: impl IntoIterator<Item = u64>) -> bool {
+        let turns = Turns::new(Duration::from_micros(200));
+        let mut now = Instant::now();
+        turns.turn(now);
+        for wait in waits {
+            now += Duration::from_micros(wait);
+            turns.until.set(None);
+            turns.turn(now);
+        }
+        turns.until.get().is_some_and(|until| until == now + turns.longest)
+    }
+
+    #[test]
+    fn it_stays_awake_when_calls_come_one_by_one_and_fast() {
+        assert!(awake_after([50; 8]));
+        assert!(!awake_after([50; 7]));
+        assert!(!awake_after([50, 50, 50, 50, 50, 50, 50, 201]), "one came late");
+        assert!(!awake_after([50, 50, 50, 50, 50, 50, 50, 1]), "one was there already");
+        assert!(awake_after([201; 5].into_iter().chain([200; 8])));
+    }
+
     #[tokio::test]
-    async fn a_lane_that_watches_goes_to_sleep_again() {
-        let lanes = Lanes::start(1, Duration::from_millis(1)).unwrap();
-        let awake = || WATCH.with(|watch| watch.get().unwrap().until.get().is_some());
+    async fn it_sleeps_again_when_nothing_comes_and_when_a_second_call_does() {
+        let lanes = Lanes::start(1, Duration::from_secs(5)).unwrap();
+        let awake = || TURNS.with(|turns| turns.get().is_some_and(|turns| turns.until.get().is_some()));
+        let pause = || tokio::time::sleep(Duration::from_millis(2));
         let place = lanes.place();
         let seen = place.handle.clone().unwrap().spawn(async move {
-            active();
-            let at_once = awake();
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            (at_once, awake())
+            for _ in 0..TURNS_BEFORE {
+                began();
+                pause().await;
+                ended();
+                pause().await;
+            }
+            began();
+            let alone = awake();
+            began();
+            (alone, awake())
         });
         assert_eq!(seen.await.unwrap(), (true, false));
     }

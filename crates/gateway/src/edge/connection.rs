@@ -91,7 +91,7 @@ impl CallCount {
             connection.first_request.notify_one();
         }
         connection.in_flight.fetch_add(1, Ordering::AcqRel);
-        lanes::active();
+        lanes::began();
         EdgeCounters::add(&connection.counters().calls_open);
         let started = connection.edge.clock.now();
         Self { connection: Arc::clone(connection), started, finished: false }
@@ -120,7 +120,7 @@ impl Drop for CallCount {
     fn drop(&mut self) {
         let Connection { edge, in_flight, requests, early_resets, flooded, .. } = &*self.connection;
         in_flight.fetch_sub(1, Ordering::AcqRel);
-        lanes::active();
+        lanes::ended();
         EdgeCounters::sub(&edge.counters.calls_open);
         let limits = &edge.limits;
         if self.finished || edge.clock.now().since(self.started) >= limits.early_reset_within {
