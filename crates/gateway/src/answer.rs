@@ -19,6 +19,7 @@ use crate::conclusion::{Conclusion, Durable};
 use crate::frames::BadFrame;
 use crate::outcome::status_in;
 use crate::rejection::{Executed, Rejection, Retry};
+use crate::upstream::Pushback;
 use crate::{Body, BoxError, edge, header, metadata, rescue};
 
 /// The body of an answer.
@@ -249,6 +250,8 @@ impl Drop for AnswerBody {
 #[must_use]
 pub fn pushback(headers: &HeaderMap) -> Option<Duration> {
     debug_assert!(headers.contains_key(header::GRPC_STATUS));
-    let ms = headers.get(header::GRPC_RETRY_PUSHBACK)?.to_str().ok()?.parse::<u64>().ok()?;
-    Some(Duration::from_millis(ms))
+    match Pushback::read(headers) {
+        Pushback::After(wait) => Some(wait),
+        Pushback::Silent | Pushback::Never => None,
+    }
 }

@@ -16,6 +16,7 @@ use super::replay::ReplayBody;
 use super::reset;
 use super::retry::{Course, Failed, Next, Pushback};
 use crate::header;
+use crate::outcome::status_in;
 
 /// A call with its attempts so far.
 pub(super) struct CallCourse {
@@ -202,7 +203,7 @@ fn reads_unavailable(answer: &Answer) -> bool {
         StatusCode::SERVICE_UNAVAILABLE,
         StatusCode::GATEWAY_TIMEOUT,
     ];
-    reset::grpc_status(answer.headers())
+    status_in(answer.headers())
         .map_or_else(|| GATEWAY_ERRORS.contains(&answer.status()), |code| code == Code::Unavailable)
 }
 

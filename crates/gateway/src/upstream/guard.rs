@@ -12,6 +12,7 @@ use super::endpoint::Endpoint;
 use super::error::Phase;
 use super::pool::Shared;
 use super::reset;
+use crate::outcome::status_in;
 
 /// What a call holds while it is on an endpoint.
 pub(super) struct CallGuard {
@@ -71,7 +72,7 @@ impl CallGuard {
     }
 
     pub(super) fn judge_trailers(&mut self, trailers: &HeaderMap) {
-        if reset::grpc_status(trailers) == Some(Code::Unavailable) { self.failed() } else { self.succeeded() }
+        if status_in(trailers) == Some(Code::Unavailable) { self.failed() } else { self.succeeded() }
     }
 
     pub(super) fn judge_error(&mut self, error: &h2::Error) {

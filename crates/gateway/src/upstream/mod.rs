@@ -29,3 +29,4 @@ pub use error::{Executed, Phase, UpstreamError};
 pub use pool::{Pool, Sent};
 pub(crate) use reset::find as http2_error;
 pub use reset::{Reset, reset_code};
+pub use retry::Pushback;

@@ -5,7 +5,6 @@ use oaas_capability::BoxError;
 use oaas_model::Code;
 
 use super::error::{Executed, Phase};
-use crate::header;
 
 /// A stream that was reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,11 +65,6 @@ pub(super) fn phase(error: &h2::Error) -> (Phase, Executed) {
         Some(reason) => (Phase::Reset(u32::from(reason)), Executed::Unknown),
         None => (Phase::Lost, Executed::Unknown),
     }
-}
-
-/// The gRPC status in a head or in trailers.
-pub(super) fn grpc_status(headers: &http::HeaderMap) -> Option<Code> {
-    headers.get(header::GRPC_STATUS).map(|value| Code::from_header(value.as_bytes()))
 }
 
 fn status(reason: Reason) -> Code {

@@ -25,7 +25,7 @@ pub(super) struct Failed {
 
 /// The meaning of `grpc-retry-pushback-ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pushback {
+pub enum Pushback {
     /// Nothing was said.
     Silent,
     /// Again after this time.
@@ -97,7 +97,8 @@ impl Course {
 
 impl Pushback {
     /// Reads the header's or trailer's value.
-    pub(super) fn read(headers: &http::HeaderMap) -> Self {
+    #[must_use]
+    pub fn read(headers: &http::HeaderMap) -> Self {
         let Some(value) = headers.get(header::GRPC_RETRY_PUSHBACK) else { return Self::Silent };
         let ms = value.to_str().ok().and_then(|text| text.trim().parse::<i64>().ok());
         ms.and_then(|ms| u64::try_from(ms).ok())

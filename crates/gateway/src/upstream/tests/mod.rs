@@ -24,6 +24,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
 use super::*;
+use crate::outcome::status_in;
 
 const SOON: Duration = Duration::from_secs(10);
 /// Rule 10 of the gateway's correctness rules.
@@ -172,9 +173,9 @@ const READ: SendOptions = SendOptions { idempotent: true, deadline: None, max_at
 const WRITE: SendOptions = SendOptions { idempotent: false, ..READ };
 
 async fn outcome(sent: Sent) -> (Bytes, Option<Code>) {
-    let head = reset::grpc_status(sent.response.headers());
+    let head = status_in(sent.response.headers());
     let body = sent.response.into_body().collect().await.unwrap();
-    let code = head.or_else(|| body.trailers().and_then(reset::grpc_status));
+    let code = head.or_else(|| body.trailers().and_then(status_in));
     (body.to_bytes(), code)
 }
 

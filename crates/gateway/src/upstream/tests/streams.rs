@@ -11,7 +11,7 @@ async fn trailers_come_through_and_trailers_only_stays_so() {
     let pool = pool_of(&[&server]);
     let sent = pool.send(request(), WRITE).await.unwrap();
     assert_eq!((sent.attempts, &*sent.endpoint), (1, format!("http://{}", server.addr).as_str()));
-    assert!(reset::grpc_status(sent.response.headers()).is_none());
+    assert!(status_in(sent.response.headers()).is_none());
     assert_eq!(outcome(sent).await, (Bytes::from_static(b"pong"), Some(Code::Ok)));
     let sent = pool.send(request(), WRITE).await.unwrap();
     assert!(http_body::Body::is_end_stream(sent.response.body()), "one head, nothing after it");
@@ -107,7 +107,7 @@ async fn both_directions_flow_at_once() {
     }
     drop(sender);
     let trailers = timeout(SOON, body.frame()).await.unwrap().unwrap().unwrap().into_trailers().unwrap();
-    assert_eq!(reset::grpc_status(&trailers), Some(Code::Ok));
+    assert_eq!(status_in(&trailers), Some(Code::Ok));
 }
 
 #[tokio::test]
