@@ -46,6 +46,15 @@ impl Exact {
         self.0.checked_sub(other.0).map(Self)
     }
 
+    /// `part / of` of it, cut at the ten-thousandth; `None` beyond 128 bits and of nothing.
+    #[must_use]
+    pub fn portion(self, part: i128, of: i128) -> Option<Self> {
+        if part == of {
+            return Some(self);
+        }
+        self.0.checked_mul(part)?.checked_div_euclid(of).map(Self)
+    }
+
     /// Ten-thousandths of a minor unit.
     #[must_use]
     pub fn ten_thousandths(self) -> i128 {

@@ -386,7 +386,7 @@ fn size_problems(amount: i64, quantity: i64, parts: Parts) -> Vec<Problem> {
 
 fn below(field: &str, found: Vec<Problem>) -> Vec<Problem> {
     let found = found.into_iter();
-    found.map(|problem| Problem::new(format!("{field}.{}", problem.field), problem.text)).collect()
+    found.map(|problem| Problem::new(format!("{field}.{}", problem.field), problem.text.en)).collect()
 }
 
 fn take_off(

@@ -5,12 +5,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::calculate::{CalculateError, Sums, at_sale, cap_of_all, selected};
+use super::calculate::{CalculateError, at_sale, selected};
 use super::exact::apportion;
 use super::facts::{NetSale, Payment, Sale, SaleReturn, net_of};
 use super::law;
+use super::limits::{cap_of_all, of_member};
 use super::period::Period;
 use super::plan::{Plan, Problem, TierScope};
+use super::sums::Sums;
 use super::tiers::{Beside, Volume};
 
 /// One more fact.
@@ -177,7 +179,7 @@ impl Incremental {
         if !(earns || looked_at) || !selected(&net, plan.selects(&held.sale))? {
             return Ok(adds);
         }
-        if let Some(schedule) = plan.tiers.as_ref().filter(|tiers| tiers.scope == TierScope::Period) {
+        if let Some(schedule) = plan.period_tiers() {
             adds.sums.add(schedule, &net, earns, looked_at)?;
         }
         if earns {
@@ -260,14 +262,11 @@ impl Incremental {
 /// What a member gets before the caps for all.
 fn earned(plan: &Plan, member: &Member) -> Result<i128, CalculateError> {
     let mut amount = member.direct;
-    if let Some(schedule) = plan.tiers.as_ref().filter(|tiers| tiers.scope == TierScope::Period) {
+    if let Some(schedule) = plan.period_tiers() {
         let paid = schedule.amount(member.sums.volume(schedule), plan.rounding);
         amount += paid.ok_or(CalculateError::Overflow)?;
     }
-    if amount < plan.payout_min_minor.into() {
-        return Ok(0);
-    }
-    Ok(plan.cap_member_minor.map_or(amount, |cap| amount.min(cap.into())))
+    Ok(of_member(plan, amount))
 }
 
 fn refused(id: &str, text: String) -> CalculateError {

@@ -55,9 +55,9 @@ pub struct LedgerLine {
 
 impl Entry {
     /// What was posted and why, in words for people. `true_up` is what of it brings earlier sales to
-    /// another tier, minor units.
+    /// another tier or to another expectation, minor units; `expected` is what is expected of the whole period.
     #[must_use]
-    pub fn explain(&self, currency: Currency, true_up: i64) -> Text {
+    pub fn explain(&self, currency: Currency, true_up: i64, expected: Option<&Text>) -> Text {
         let money = |minor: i64| Money::new(minor.into(), currency).to_string();
         let (amount, after) = (money(self.amount_minor), money(self.balance_minor));
         let before = money(self.balance_minor.saturating_sub(self.amount_minor));
@@ -66,6 +66,13 @@ impl Entry {
         let (start, version) = (self.period_start, self.plan_version);
         let (more_en, more_zh) = match true_up {
             0 => (String::new(), String::new()),
+            minor if expected.is_some() => {
+                let minor = money(minor);
+                (
+                    format!("; {minor} of it is the true-up of earlier sales to what is expected now"),
+                    format!("；其中 {minor} 为此前销售按现在预计的补差"),
+                )
+            }
             minor => {
                 let minor = money(minor);
                 (
@@ -74,13 +81,20 @@ impl Entry {
                 )
             }
         };
+        let (open_en, open_zh) = match expected {
+            None => (String::new(), String::new()),
+            Some(Text { en, zh }) => (
+                format!("; it is open and accrued at the expected tier: {en}"),
+                format!("；期间未结，按预计档位计提：{zh}"),
+            ),
+        };
         Text {
             en: format!(
                 "{act_en} of {amount}: the period from {start} was computed anew from its net sales under \
-                 version {version} and gives {after} instead of {before}{more_en}"
+                 version {version} and gives {after} instead of {before}{open_en}{more_en}"
             ),
             zh: format!(
-                "{act_zh} {amount}：{start} 起的期间按第 {version} 版计划以净销售额重新计算，由 {before} 变为 {after}{more_zh}"
+                "{act_zh} {amount}：{start} 起的期间按第 {version} 版计划以净销售额重新计算，由 {before} 变为 {after}{open_zh}{more_zh}"
             ),
         }
     }

@@ -1,8 +1,8 @@
 //! Multi-level distribution of one sale over its chain: fixed by position, or differential (级差).
 
-use super::calculate::{Line, LineKind};
 use super::exact::{Exact, Rounding, split};
 use super::facts::{ChainMember, NetSale};
+use super::line::{Line, LineKind};
 use super::plan::{Levels, Pay, SameLevel};
 
 /// Why a sale could not be distributed.

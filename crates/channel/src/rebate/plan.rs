@@ -4,8 +4,10 @@ use jiff::civil::Date;
 use oaas_model::Currency;
 
 use super::exact::Rounding;
+use super::expectation::Expectation;
 use super::facts::Sale;
 use super::filter::{EvaluateError, Filter};
+use super::law::Text;
 use super::period::{Period, PeriodKind};
 
 /// The whole in basis points.
@@ -30,14 +32,20 @@ pub const WINDOW_DAYS_MAX: u32 = 1_096;
 pub struct Problem {
     /// Path of the field. Example: "tiers.tiers[1].threshold".
     pub field: String,
-    /// What is wrong, lower case.
-    pub text: String,
+    /// What is wrong, lower case; the same in both languages where only English is known.
+    pub text: Text,
 }
 
 impl Problem {
-    /// A problem with `field`.
+    /// A problem with `field`, in English.
     pub fn new(field: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { field: field.into(), text: text.into() }
+        let text = text.into();
+        Self { field: field.into(), text: Text { en: text.clone(), zh: text } }
+    }
+
+    /// A problem with `field`, in English and Chinese.
+    pub fn both(field: impl Into<String>, en: impl Into<String>, zh: impl Into<String>) -> Self {
+        Self { field: field.into(), text: Text { en: en.into(), zh: zh.into() } }
     }
 }
 
@@ -72,6 +80,8 @@ pub struct Plan {
     pub filter: Option<Filter>,
     /// What the seller gets by volume.
     pub tiers: Option<TierSchedule>,
+    /// What an open period is expected to come to; `None` for one that is accrued as reached.
+    pub expectation: Option<Expectation>,
     /// What the chain above each sale gets.
     pub levels: Option<Levels>,
     /// Smaller amounts are not paid; zero for none. Minor units.
@@ -342,6 +352,12 @@ impl Plan {
         let tiers = self.tiers.iter().flat_map(|schedule| &schedule.tiers);
         let top = tiers.map(|tier| if let Pay::Rate(rate) = tier.pay { rate } else { 0 }).max();
         top.unwrap_or(0).saturating_add(self.levels.as_ref().map_or(0, Levels::payout_max_bp))
+    }
+
+    /// The tiers that a member's sales of the period decide together; `None` for a plan without.
+    #[must_use]
+    pub fn period_tiers(&self) -> Option<&TierSchedule> {
+        self.tiers.as_ref().filter(|schedule| schedule.scope == TierScope::Period)
     }
 
     /// Whether sales of `day` earn.

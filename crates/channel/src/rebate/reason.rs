@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
-use super::calculate::{Line, LineKind, MemberOutcome};
+use super::accrue::{Outlook, Standing};
 use super::exact::Exact;
 use super::facts::Facts;
+use super::line::Line;
 use super::period::Period;
-use super::plan::{Pay, Plan, TierMode, TierScope};
+use super::plan::{Pay, Plan, TierMode};
 
 /// Lines of the calculation that a ledger line keeps; adjustments beyond them are kept too.
 pub const REASON_LINES_MAX: usize = 20;
@@ -42,21 +43,10 @@ pub struct Reason {
     pub event_count: usize,
     /// The tier before.
     pub tier_before: Option<TierReached>,
-    /// The tier now.
-    pub tier: Option<TierReached>,
+    /// How the member stands in the tiers now; `None` when it sold nothing, or the plan has none.
+    pub standing: Option<Standing>,
     /// What of the difference brings earlier sales to the new tier, minor units.
     pub true_up: i64,
-}
-
-/// The tier that the lines of a period's schedule end in; `None` for plans without one.
-#[must_use]
-pub fn tier_reached(plan: &Plan, member: &MemberOutcome) -> Option<TierReached> {
-    plan.tiers.as_ref().filter(|schedule| schedule.scope == TierScope::Period)?;
-    let mut tiers = member.lines.iter().filter(|line| line.event_id.is_none());
-    let last = tiers.rfind(|line| matches!(line.kind, LineKind::Tier { .. }))?;
-    let LineKind::Tier { from, .. } = last.kind else { return None };
-    let (threshold, base) = (i64::try_from(from).ok()?, i64::try_from(last.base).ok()?);
-    Some(TierReached { threshold, pay: last.pay?, base })
 }
 
 /// What the sales of before gain or lose by the new tier: the true-up of a retroactive schedule.
@@ -77,6 +67,41 @@ pub fn true_up(plan: &Plan, before: Option<TierReached>, now: Option<TierReached
         return 0;
     }
     worth(now.pay).zip(worth(before.pay)).map_or(0, |(after, before)| after.saturating_sub(before))
+}
+
+/// How a member stood in the tiers of a period when its last line was posted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// The tier that was reached.
+    pub tier: Option<TierReached>,
+    /// The sales, in the schedule's measure; zero where it is not known.
+    pub so_far: i64,
+    /// What the tiers had earned on them, minor units.
+    pub accrued: i64,
+    /// The expected total, and what the tiers pay on it; `None` when it was accrued as reached.
+    pub expected: Option<(i64, i64)>,
+}
+
+impl Before {
+    /// What the sales of before gain or lose by the tier that is reached now, or by what is expected now.
+    #[must_use]
+    pub fn true_up(&self, plan: &Plan, now: Option<&Standing>) -> i64 {
+        let expected = now.and_then(|now| now.outlook.as_ref());
+        // Lines of before that was kept say the tier alone.
+        if self.expected.is_none() && (expected.is_none() || self.so_far == 0) {
+            let tier = expected.map_or_else(|| now.and_then(|now| now.tier), |outlook| outlook.tier);
+            return true_up(plan, self.tier, tier);
+        }
+        let same = |outlook: &Outlook| {
+            self.expected.is_some_and(|(total, whole)| {
+                outlook.expected.total == i128::from(total) && outlook.whole == i128::from(whole)
+            })
+        };
+        let Some(now) = now.filter(|now| now.so_far > 0 && !expected.is_some_and(same)) else { return 0 };
+        let earlier = now.exact.portion(self.so_far.into(), now.so_far);
+        let earlier = earlier.and_then(|exact| i64::try_from(exact.rounded(plan.rounding)).ok());
+        earlier.map_or(0, |now| now.saturating_sub(self.accrued))
+    }
 }
 
 /// The event ids of the facts that bear on each of `members`, the newest first, and how many there are.

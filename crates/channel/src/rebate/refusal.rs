@@ -279,5 +279,5 @@ fn forbidden(findings: &[Finding]) -> String {
 }
 
 fn texts(problems: &[Problem]) -> String {
-    problems.iter().take(5).map(|p| format!("{}: {}", p.field, p.text)).collect::<Vec<_>>().join("; ")
+    problems.iter().take(5).map(|p| format!("{}: {}", p.field, p.text.en)).collect::<Vec<_>>().join("; ")
 }

@@ -1,8 +1,9 @@
 //! Tier schedules: marginal slices, or one rate on everything (retroactive), and the floor.
 
-use super::calculate::{Line, LineKind};
 use super::exact::{Exact, Rounding, split};
+use super::line::{Line, LineKind};
 use super::plan::{Measure, Pay, PaysOn, ThresholdRule, Tier, TierMode, TierSchedule, WHOLE_BP};
+use super::reason::TierReached;
 
 /// What a schedule is applied to: one sale, or a member's sales of a period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,11 +55,7 @@ impl TierSchedule {
         let mut lines = Vec::new();
         let mut parts = Vec::new();
         for Reached { index, tier, from, to } in self.reached(volume)? {
-            let base = match (self.mode, tier.pay) {
-                (TierMode::Marginal, _) => to - from,
-                (TierMode::Retroactive, Pay::Rate(_)) => self.paid_on(volume),
-                (TierMode::Retroactive, Pay::PerUnit(_)) => volume.quantity,
-            };
+            let base = self.base_of(tier, from, to, volume);
             let exact = worth(tier.pay, base)?;
             parts.push((index, exact));
             lines.push(Line {
@@ -89,21 +86,83 @@ impl TierSchedule {
 
     /// The amount, and how many lines it is.
     pub(super) fn amount_of(&self, volume: Volume, rule: Rounding) -> Option<(i128, usize)> {
-        let (mut exact, mut lines) = (Exact::default(), 0);
-        for Reached { tier, from, to, .. } in self.reached(volume)? {
-            let base = match (self.mode, tier.pay) {
-                (TierMode::Marginal, _) => to - from,
-                (TierMode::Retroactive, Pay::Rate(_)) => self.paid_on(volume),
-                (TierMode::Retroactive, Pay::PerUnit(_)) => volume.quantity,
-            };
-            exact = exact.plus(worth(tier.pay, base)?)?;
-            lines += 1;
-        }
+        let (exact, lines) = self.exact(volume)?;
         if lines == 0 {
             return Some((0, 0));
         }
         let (amount, floor) = (exact.rounded(rule), i128::from(self.floor_minor));
         Some(if amount < floor { (floor, lines + 1) } else { (amount, lines) })
+    }
+
+    /// The amount with its floor, before rounding and after.
+    pub(super) fn earned(&self, volume: Volume, rule: Rounding) -> Option<(Exact, i128)> {
+        let (exact, lines) = self.exact(volume)?;
+        let floor = i128::from(self.floor_minor);
+        if lines > 0 && exact.rounded(rule) < floor {
+            return Some((Exact::share(floor, WHOLE_BP)?, floor));
+        }
+        Some((exact, exact.rounded(rule)))
+    }
+
+    /// The amount before rounding and floor, and how many tiers it is of.
+    fn exact(&self, volume: Volume) -> Option<(Exact, usize)> {
+        let (mut exact, mut lines) = (Exact::default(), 0);
+        for Reached { tier, from, to, .. } in self.reached(volume)? {
+            exact = exact.plus(worth(tier.pay, self.base_of(tier, from, to, volume))?)?;
+            lines += 1;
+        }
+        Some((exact, lines))
+    }
+
+    /// The highest tier that `volume` reaches; the outer `None` is beyond 128 bits.
+    pub(super) fn top(&self, volume: Volume) -> Option<Option<TierReached>> {
+        let Some(Reached { tier, from, to, .. }) = self.reached(volume)?.last() else { return Some(None) };
+        let base = i64::try_from(self.base_of(tier, from, to, volume)).ok()?;
+        Some(Some(TierReached { threshold: tier.threshold, pay: tier.pay, base }))
+    }
+
+    /// The most that a measure can be without reaching more than `up` tiers above those that `measure`
+    /// reaches; `None` when there are no more.
+    pub(super) fn highest(&self, measure: i128, up: u32) -> Option<i128> {
+        let at_threshold =
+            self.mode == TierMode::Retroactive && self.threshold_rule == ThresholdRule::Reached;
+        let begins = |tier: &Tier| i128::from(tier.threshold) - i128::from(at_threshold);
+        let reached = self.tiers.iter().take_while(|tier| measure > begins(tier)).count();
+        self.tiers.get(reached.saturating_add(usize::try_from(up).ok()?)).map(begins)
+    }
+
+    /// What `volume` earns when its measure, `so_far`, is expected to come to `total`: its share of what the
+    /// tiers pay on that. `None` beyond 128 bits.
+    pub(super) fn spread(&self, volume: Volume, so_far: i128, total: i128, rule: Rounding) -> Option<Spread> {
+        let at_end = |part: i128| {
+            if part == so_far {
+                Some(total)
+            } else {
+                Some(part.checked_mul(total)?.div_euclid(so_far.max(1)))
+            }
+        };
+        let end = Volume { amount: at_end(volume.amount)?, quantity: at_end(volume.quantity)?, ..volume };
+        let Some(tier) = self.top(end)? else { return Some(Spread::default()) };
+        let (exact, _) = self.exact(end)?;
+        let floor = i128::from(self.floor_minor);
+        let raised = exact.rounded(rule) < floor;
+        let whole = if raised { Exact::share(floor, WHOLE_BP)? } else { exact };
+        let flat = (self.mode == TierMode::Retroactive && !raised).then_some(tier.pay);
+        let part = match flat {
+            Some(Pay::Rate(rate)) => Exact::share(volume.amount, rate)?,
+            Some(Pay::PerUnit(minor)) => Exact::per_unit(volume.quantity, minor)?,
+            None => whole.portion(so_far, total)?,
+        };
+        Some(Spread { tier: Some(tier), whole: whole.rounded(rule), part, flat })
+    }
+
+    /// What a reached tier's pay is applied to: minor units, or units.
+    fn base_of(&self, tier: Tier, from: i128, to: i128, volume: Volume) -> i128 {
+        match (self.mode, tier.pay) {
+            (TierMode::Marginal, _) => to - from,
+            (TierMode::Retroactive, Pay::Rate(_)) => self.paid_on(volume),
+            (TierMode::Retroactive, Pay::PerUnit(_)) => volume.quantity,
+        }
     }
 
     /// What a retroactive rate is applied to, minor units.
@@ -169,6 +228,19 @@ impl TierSchedule {
             }
         })
     }
+}
+
+/// What the tiers pay on an expected total, and the part of it that sales so far have earned.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spread {
+    /// The tier that the total reaches.
+    pub tier: Option<TierReached>,
+    /// What is paid on the total, minor units.
+    pub whole: i128,
+    /// What of it falls on the sales so far.
+    pub part: Exact,
+    /// What everything is paid with, when it is paid with one rate and no floor.
+    pub flat: Option<Pay>,
 }
 
 /// An iterator of tiers, whichever the mode makes.

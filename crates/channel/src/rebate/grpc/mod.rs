@@ -232,7 +232,8 @@ impl RebateService for Rebate {
     ) -> Result<Response<pb::AccruePeriodResponse>, Status> {
         let request = validated(request)?;
         let day = read_day("period_date", &request.period_date)?;
-        let accrual = self.store.accrue(&request.plan_id, day, self.clock.now().unix_ms()).await?;
+        let accrual =
+            self.store.accrue(&request.plan_id, day, self.today(), self.clock.now().unix_ms()).await?;
         let currency = accrual.stored.plan.currency;
         let posted = accrual.posted.iter().map(|posted| posted.line.entry.amount_minor);
         let posted_minor = posted.map(i128::from).sum::<i128>();

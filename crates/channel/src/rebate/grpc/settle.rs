@@ -4,7 +4,7 @@ use oaas_model::{Currency, Money};
 use oaas_proto::oaas::channel::v1 as pb;
 
 use super::super::refusal::Refusal;
-use super::super::{Levels, Period, wire};
+use super::super::{Levels, Period, Plan, measured_as, wire};
 use super::read::{missing, read_day};
 use super::{PAGE_MAX, Rebate, ledger_line, page_size};
 
@@ -23,7 +23,7 @@ impl Rebate {
         };
         let stored = self.store.plan(&plan_id, posted.line.entry.plan_version).await?;
         let line = ledger_line(&posted, stored.plan.currency);
-        let steps = steps(&line, posted.detail.as_ref(), stored.plan.currency);
+        let steps = steps(&line, posted.detail.as_ref(), &stored.plan);
         Ok(pb::ExplainLineResponse {
             line: Some(line),
             plan_title: stored.wire.title,
@@ -125,11 +125,13 @@ impl Rebate {
 
 /// How the amount of a ledger line came about, one step a line: what the period pays, what was posted
 /// before, the difference, and what of it is the true-up.
-fn steps(line: &pb::LedgerLine, detail: Option<&pb::LineDetail>, currency: Currency) -> Vec<pb::Text> {
+fn steps(line: &pb::LedgerLine, detail: Option<&pb::LineDetail>, plan: &Plan) -> Vec<pb::Text> {
+    let currency = plan.currency;
     let money = |minor: i64| Money::new(minor.into(), currency).to_string();
     let text = |en: String, zh: String| pb::Text { en, zh };
     let mut steps = Vec::new();
     if let Some(detail) = detail {
+        steps.extend(detail.expected.as_ref().and_then(|expected| expected.explanation.clone()));
         steps.extend(detail.lines.iter().filter_map(|line| line.explanation.clone()));
         if detail.lines_left_off > 0 {
             let listed: i64 = detail.lines.iter().fold(0, |sum, line| sum.saturating_add(line.amount_minor));
@@ -140,9 +142,13 @@ fn steps(line: &pb::LedgerLine, detail: Option<&pb::LineDetail>, currency: Curre
             ));
         }
         let (amount, count) = (money(detail.amount_minor), detail.event_count);
+        let (pays, pays_zh) = match detail.expected {
+            Some(_) => ("has earned so far", "至今计提"),
+            None => ("pays", "应付"),
+        };
         steps.push(text(
-            format!("so the period from {} pays {amount}, from {count} facts", line.period_start),
-            format!("因此 {} 起的期间应付 {amount}，依据 {count} 项事实", line.period_start),
+            format!("so the period from {} {pays} {amount}, from {count} facts", line.period_start),
+            format!("因此 {} 起的期间{pays_zh} {amount}，依据 {count} 项事实", line.period_start),
         ));
     }
     let before = line.balance_minor.saturating_sub(line.amount_minor);
@@ -155,16 +161,44 @@ fn steps(line: &pb::LedgerLine, detail: Option<&pb::LineDetail>, currency: Curre
         ),
         format!("{} 减已入账 {} = {}", money(line.balance_minor), money(before), money(line.amount_minor)),
     ));
-    if let (Some(before), Some(now), true) = (line.tier_before, line.tier, line.true_up_minor != 0) {
-        let (up, base) = (money(line.true_up_minor), before.base);
-        let base = if now.unit_minor == 0 { money(base) } else { base.to_string() };
-        let (rate_before, rate) = (rate(before, currency), rate(now, currency));
-        steps.push(text(
-            format!("{up} of it is the true-up of the earlier {base} from {rate_before} to {rate}"),
-            format!("其中 {up} 为此前 {base} 由 {rate_before} 调整至 {rate} 的补差"),
-        ));
-    }
+    steps.extend(true_up(line, plan));
     steps
+}
+
+/// What of the amount is the true-up of earlier sales, and from what to what.
+fn true_up(line: &pb::LedgerLine, plan: &Plan) -> Option<pb::Text> {
+    let money = |minor: i64| Money::new(minor.into(), plan.currency).to_string();
+    let up = Some(line.true_up_minor).filter(|minor| *minor != 0)?;
+    if let Some(before) = &line.expected_before {
+        let (base, earned) = (measured_as(plan, before.so_far), money(before.earned_minor));
+        let (up, now) = (money(up), money(before.earned_minor.saturating_add(up)));
+        let (by, by_zh) = match line.expected {
+            Some(_) => ("is expected", "预计"),
+            None => ("is reached", "实际"),
+        };
+        return Some(pb::Text {
+            en: format!(
+                "{up} of it is the true-up of the earlier {base}: they had earned {earned}, and {now} by what {by} now"
+            ),
+            zh: format!("其中 {up} 为此前 {base} 的补差：原计提 {earned}，按现在{by_zh}为 {now}"),
+        });
+    }
+    if line.expected.is_some() {
+        let up = money(up);
+        return Some(pb::Text {
+            en: format!(
+                "{up} of it is the true-up of earlier sales from the tier that was reached to what is expected"
+            ),
+            zh: format!("其中 {up} 为此前销售由已达档位调整至预计的补差"),
+        });
+    }
+    let (before, now) = (line.tier_before?, line.tier?);
+    let base = if now.unit_minor == 0 { money(before.base) } else { before.base.to_string() };
+    let (up, rate_before, rate) = (money(up), rate(before, plan.currency), rate(now, plan.currency));
+    Some(pb::Text {
+        en: format!("{up} of it is the true-up of the earlier {base} from {rate_before} to {rate}"),
+        zh: format!("其中 {up} 为此前 {base} 由 {rate_before} 调整至 {rate} 的补差"),
+    })
 }
 
 fn rate(tier: pb::TierReached, currency: Currency) -> String {

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{Row as _, SqliteConnection};
 
 use super::super::refusal::Refusal;
-use super::super::{Entry, Hash, LedgerLine, NO_HASH, Pay, Period, TierReached};
+use super::super::{Before, Entry, Hash, LedgerLine, NO_HASH, Pay, Period, TierReached};
 use super::{Posted, Settlement};
 
 pub(super) async fn select_balances(
@@ -101,13 +101,13 @@ pub(super) fn digest(body: &[u8]) -> Hash {
     Sha256::digest(body).into()
 }
 
-/// The tier in which the member's last line for the period ends.
-pub(super) async fn select_tier(
+/// How the member stood in the tiers after its last line for the period, and what was expected then.
+pub(super) async fn select_standing(
     connection: &mut SqliteConnection,
     plan_id: &str,
     period: Period,
     member_id: &str,
-) -> Result<Option<TierReached>, Refusal> {
+) -> Result<(Before, Option<pb::ExpectedTotal>), Refusal> {
     let body: Option<Option<Vec<u8>>> = sqlx::query_scalar(
         "SELECT detail FROM channel_ledger WHERE plan_id = $1 AND period_start = $2 AND member_id = $3
          ORDER BY sequence DESC LIMIT 1",
@@ -117,9 +117,9 @@ pub(super) async fn select_tier(
     .bind(member_id)
     .fetch_optional(connection)
     .await?;
-    let Some(body) = body.flatten() else { return Ok(None) };
+    let Some(body) = body.flatten() else { return Ok((Before::default(), None)) };
     let detail = pb::LineDetail::decode(&*body).map_err(|_| Refusal::Unreadable("ledger line"))?;
-    Ok(detail.tier.map(|tier| TierReached {
+    let tier = detail.tier.map(|tier| TierReached {
         threshold: tier.threshold,
         pay: if tier.unit_minor == 0 {
             Pay::Rate(u32::try_from(tier.rate_bp).unwrap_or_default())
@@ -127,7 +127,14 @@ pub(super) async fn select_tier(
             Pay::PerUnit(tier.unit_minor)
         },
         base: tier.base,
-    }))
+    });
+    let before = Before {
+        tier,
+        so_far: detail.tier_base,
+        accrued: detail.tier_minor,
+        expected: detail.expected.as_ref().map(|expected| (expected.total, expected.whole_minor)),
+    };
+    Ok((before, detail.expected))
 }
 
 /// The lines that a member's statement sums: up to its settlement, but not up to the one before.

@@ -18,7 +18,8 @@ use sqlx::SqliteConnection;
 
 use facts::{record_one, select_facts};
 use ledger::{
-    COLUMNS, Summed, digest, insert_line, read_line, select_balances, select_last, select_summed, select_tier,
+    COLUMNS, Summed, digest, insert_line, read_line, select_balances, select_last, select_standing,
+    select_summed,
 };
 use moves::{insert_move, select_tree};
 use plans::{fits, select_first, select_plan, select_plan_on};
@@ -30,9 +31,9 @@ use settlements::{
 
 use super::refusal::Refusal;
 use super::{
-    CalculateError, ChainMember, Detail, Difference, Entry, Facts, LedgerLine, MemberOutcome, Move, Outcome,
-    Payment, Period, Plan, REASON_LINES_MAX, Reason, Sale, SaleReturn, calculate, differences, facts_digest,
-    facts_of, settle, tier_reached, true_up, wire,
+    Accrued, CalculateError, ChainMember, Detail, Difference, Entry, Facts, LedgerLine, MemberOutcome, Move,
+    Outcome, Payment, Period, Plan, REASON_LINES_MAX, Reason, Sale, SaleReturn, calculate, differences,
+    facts_digest, facts_of, settle, wire,
 };
 
 /// Versions of one plan.
@@ -125,8 +126,6 @@ pub enum Wanted {
     Everybody,
     /// One member's.
     Member(String),
-    /// Some of each member's, for the ledger.
-    Ledger,
 }
 
 /// How many facts were new, and how many had been recorded before.
@@ -216,8 +215,12 @@ impl RebateStore {
             Err(refusal @ Refusal::PlanNotInForce { .. }) => {
                 let first = select_first(&mut connection, plan_id).await?;
                 let looks_back = |stored: &Stored| {
-                    let period = stored.plan.period.around(stored.plan.effective_from);
-                    stored.plan.looks_at(period).iter().any(|days| days.start <= day)
+                    let plan = &stored.plan;
+                    let period = plan.period.around(plan.effective_from);
+                    plan.looks_at(period)
+                        .into_iter()
+                        .chain(plan.projects_from(period))
+                        .any(|days| days.start <= day)
                 };
                 first.filter(looks_back).ok_or(refusal)
             }
@@ -256,10 +259,16 @@ impl RebateStore {
         select_facts(&mut tx, plan, ranges).await
     }
 
-    /// Computes the period of `day` anew and posts what changed.
-    pub async fn accrue(&self, plan_id: &str, day: Date, now_ms: i64) -> Result<Accrual, Refusal> {
+    /// Computes the period of `day` anew, as seen `today`, and posts what changed.
+    pub async fn accrue(
+        &self,
+        plan_id: &str,
+        day: Date,
+        today: Date,
+        now_ms: i64,
+    ) -> Result<Accrual, Refusal> {
         let mut tx = self.store.write().await?;
-        let accrual = accrue(&mut tx, plan_id, day, now_ms).await?;
+        let accrual = post(&mut tx, plan_id, day, Some(today), now_ms).await?;
         tx.commit().await?;
         Ok(accrual)
     }
@@ -298,7 +307,8 @@ impl RebateStore {
         if let Some(later) = select_after(&mut tx, plan_id, period).await? {
             return Err(Refusal::PeriodOrder { plan_id: plan_id.to_owned(), settled: later.period_start });
         }
-        accrue(&mut tx, plan_id, day, now_ms).await?;
+        // What was expected is over: what is there decides.
+        post(&mut tx, plan_id, day, None, now_ms).await?;
         let before = select_before(&mut tx, plan_id, period).await?;
         let accounts = select_accounts(&mut tx, plan_id, period, before.as_ref()).await?;
         let mut statements = Vec::with_capacity(accounts.len());
@@ -386,18 +396,30 @@ impl RebateStore {
     }
 }
 
-async fn accrue(
+/// Computes the period of `day` anew and posts what changed. An open period is accrued as it is expected
+/// on `as_of`.
+async fn post(
     tx: &mut SqliteConnection,
     plan_id: &str,
     day: Date,
+    as_of: Option<Date>,
     now_ms: i64,
 ) -> Result<Accrual, Refusal> {
     let stored = select_plan_on(tx, plan_id, day).await?;
     let period = stored.plan.period.around(day);
-    let facts = select_facts(tx, &stored.plan, &stored.plan.looks_at(period)).await?;
+    let settled = select_settlement(tx, plan_id, period).await?.is_some();
+    let as_of = as_of.filter(|as_of| *as_of <= period.end && !settled);
+    let mut ranges = stored.plan.looks_at(period);
+    ranges.extend(as_of.and_then(|_| stored.plan.projects_from(period)));
+    let facts = select_facts(tx, &stored.plan, &ranges).await?;
     let facts_sha256 = facts_digest(&facts);
-    let (facts, outcome) = compute(stored.plan.clone(), day, facts, Wanted::Ledger).await?;
-    let outcome = outcome.map_err(|error| Refusal::of_recorded(plan_id, error))?;
+    let plan = stored.plan.clone();
+    let work = move || {
+        let accrued = super::accrue(&plan, day, &facts, as_of, Detail::Each(REASON_LINES_MAX));
+        (facts, accrued)
+    };
+    let (facts, accrued) = tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::BrokenOff)?;
+    let Accrued { outcome, standings } = accrued.map_err(|error| Refusal::of_recorded(plan_id, error))?;
     let balances = select_balances(tx, plan_id, period).await?;
     let changes = differences(&balances, &outcome).ok_or(Refusal::AmountTooLarge)?;
     let changed: BTreeSet<&str> = changes.iter().map(|change| change.member_id.as_str()).collect();
@@ -409,8 +431,8 @@ async fn accrue(
         sequence += 1;
         let Difference { member_id, amount_minor, balance_minor } = change;
         let member = outcome.members.get(member_id).unwrap_or(&nothing);
-        let tier_before = select_tier(tx, plan_id, period, member_id).await?;
-        let tier = tier_reached(&stored.plan, member);
+        let (before, expected_before) = select_standing(tx, plan_id, period, member_id).await?;
+        let standing = standings.get(member_id).cloned();
         let (event_ids, event_count) = events.remove(member_id.as_str()).unwrap_or_default();
         let reason = Reason {
             lines: member.lines.clone(),
@@ -418,11 +440,11 @@ async fn accrue(
             amount: member.amount,
             event_ids: event_ids.into_iter().map(str::to_owned).collect(),
             event_count,
-            tier_before,
-            tier,
-            true_up: true_up(&stored.plan, tier_before, tier),
+            tier_before: before.tier,
+            true_up: before.true_up(&stored.plan, standing.as_ref()),
+            standing,
         };
-        let detail = wire::detail(&stored.plan, &reason).ok_or(Refusal::AmountTooLarge)?;
+        let detail = wire::detail(&stored.plan, &reason, expected_before).ok_or(Refusal::AmountTooLarge)?;
         let entry = Entry {
             sequence,
             plan_id: plan_id.to_owned(),
@@ -457,7 +479,6 @@ pub async fn compute(
         let detail = match &wanted {
             Wanted::Everybody => Detail::Everybody,
             Wanted::Member(member_id) => Detail::Member(member_id),
-            Wanted::Ledger => Detail::Each(REASON_LINES_MAX),
         };
         let outcome = calculate(&plan, day, &facts, detail);
         (facts, outcome)

@@ -1,5 +1,8 @@
 //! Published figures, the law, claw-back and the words; properties, the oracle and the service stand beside.
 
+mod expectation;
+#[cfg(feature = "grpc")]
+mod expecting;
 mod grammar;
 mod ledger;
 mod oracle;
@@ -37,6 +40,7 @@ pub(super) fn plan(currency: &str) -> Plan {
         categories: Vec::new(),
         filter: None,
         tiers: None,
+        expectation: None,
         levels: None,
         payout_min_minor: 0,
         cap_member_minor: None,

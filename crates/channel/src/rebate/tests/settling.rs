@@ -19,18 +19,18 @@ fn at(day: &str) -> i64 {
     i64::try_from(noon.as_nanosecond()).unwrap()
 }
 
-fn goes_on_to(clock: &ManualClock, day: &str) {
+pub(super) fn goes_on_to(clock: &ManualClock, day: &str) {
     let left = at(day) - clock.now().unix_ns;
     clock.advance(std::time::Duration::from_nanos(u64::try_from(left).unwrap()));
 }
 
-async fn client_at(day: &str) -> (Client, Arc<ManualClock>) {
+pub(super) async fn client_at(day: &str) -> (Client, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at_unix_ns(at(day)));
     let cx = Context { clock: clock.clone(), ..Context::in_memory().await.unwrap() };
     (Client::new(grpc::server(&cx).await.unwrap()), clock)
 }
 
-fn on(mut fact: pb::RecordFactsRequest, day: &str) -> pb::RecordFactsRequest {
+pub(super) fn on(mut fact: pb::RecordFactsRequest, day: &str) -> pb::RecordFactsRequest {
     match &mut fact.fact {
         Some(Fact::Sale(sale)) => sale.occurred_on = day.to_owned(),
         Some(Fact::SaleReturn(fact)) => fact.occurred_on = day.to_owned(),
@@ -46,7 +46,10 @@ fn by(mut fact: pb::RecordFactsRequest, member: &str) -> pb::RecordFactsRequest 
     fact
 }
 
-async fn settle_month(client: &mut Client, day: &str) -> Result<pb::SettlePeriodResponse, tonic::Status> {
+pub(super) async fn settle_month(
+    client: &mut Client,
+    day: &str,
+) -> Result<pb::SettlePeriodResponse, tonic::Status> {
     let request = pb::SettlePeriodRequest { plan_id: "dealer".to_owned(), period_date: day.to_owned() };
     client.settle_period(request).await.map(tonic::Response::into_inner)
 }
@@ -61,7 +64,7 @@ async fn statement(client: &mut Client, day: &str, member: &str) -> pb::GetState
 }
 
 /// Opening, accrued, adjusted, paid, carried.
-fn numbers(statement: &pb::Statement) -> [i64; 5] {
+pub(super) fn numbers(statement: &pb::Statement) -> [i64; 5] {
     let s = statement;
     assert_eq!(s.opening_minor + s.accrued_minor + s.adjusted_minor, s.paid_minor + s.carried_minor);
     [s.opening_minor, s.accrued_minor, s.adjusted_minor, s.paid_minor, s.carried_minor]

@@ -5,8 +5,8 @@ use oaas_proto::oaas::channel::v1 as pb;
 
 use super::super::law::{self, Finding, Severity};
 use super::super::{
-    Change, Cliff, LedgerLine, Line, LineKind, Outcome, Pay, PayoutKind, Period, Plan, Reason, Rounding,
-    Settled, Simulated, Simulation, TierReached, explain,
+    Arrived, Change, Cliff, LedgerLine, Line, LineKind, Outcome, Pay, PayoutKind, Period, Plan, Reason,
+    Rounding, Settled, Simulated, Simulation, Standing, TierReached, explain, explain_standing,
 };
 
 /// Findings for the wire.
@@ -80,6 +80,8 @@ pub fn outcome(plan: &Plan, outcome: &Outcome) -> Option<pb::CalculateRebateResp
 fn line(plan: &Plan, line: &Line) -> Option<pb::RebateLine> {
     let (kind, level) = match line.kind {
         LineKind::Tier { .. } => (pb::LineKind::Tier, 0),
+        LineKind::Expected { .. } => (pb::LineKind::ExpectedTier, 0),
+        LineKind::ExpectedLimit { .. } => (pb::LineKind::ExpectedLimit, 0),
         LineKind::Floor { .. } => (pb::LineKind::Floor, 0),
         LineKind::Level { level, .. } => (pb::LineKind::Level, level),
         LineKind::SameLevel { level } => (pb::LineKind::SameLevel, level),
@@ -109,6 +111,9 @@ fn line(plan: &Plan, line: &Line) -> Option<pb::RebateLine> {
 pub fn ledger_line(line: &LedgerLine, detail: Option<&pb::LineDetail>, currency: Currency) -> pb::LedgerLine {
     let entry = &line.entry;
     let true_up_minor = detail.map_or(0, |detail| detail.true_up_minor);
+    let expected = detail.and_then(|detail| detail.expected.clone());
+    let said = expected.as_ref().and_then(|expected| expected.explanation.clone());
+    let said = said.map(|text| law::Text { en: text.en, zh: text.zh });
     pb::LedgerLine {
         sequence: entry.sequence,
         plan_id: entry.plan_id.clone(),
@@ -122,16 +127,24 @@ pub fn ledger_line(line: &LedgerLine, detail: Option<&pb::LineDetail>, currency:
         facts_sha256: hex(&entry.facts),
         previous_sha256: hex(&line.previous),
         line_sha256: hex(&line.hash),
-        explanation: Some(text(entry.explain(currency, true_up_minor))),
+        explanation: Some(text(entry.explain(currency, true_up_minor, said.as_ref()))),
         detail_sha256: entry.detail.as_ref().map(|hash| hex(hash)).unwrap_or_default(),
         tier_before: detail.and_then(|detail| detail.tier_before),
         tier: detail.and_then(|detail| detail.tier),
         true_up_minor,
+        expected_before: detail.and_then(|detail| detail.expected_before.clone()),
+        expected,
     }
 }
 
 /// What a ledger line rests on, for the wire and for the store; `None` beyond 64 bits.
-pub fn detail(plan: &Plan, reason: &Reason) -> Option<pb::LineDetail> {
+pub fn detail(
+    plan: &Plan,
+    reason: &Reason,
+    expected_before: Option<pb::ExpectedTotal>,
+) -> Option<pb::LineDetail> {
+    let standing = reason.standing.as_ref();
+    let expected = standing.filter(|standing| standing.outlook.is_some());
     Some(pb::LineDetail {
         lines: reason.lines.iter().map(|l| line(plan, l)).collect::<Option<_>>()?,
         lines_left_off: i32::try_from(reason.lines_left_off).ok()?,
@@ -139,8 +152,31 @@ pub fn detail(plan: &Plan, reason: &Reason) -> Option<pb::LineDetail> {
         event_ids: reason.event_ids.clone(),
         event_count: i32::try_from(reason.event_count).ok()?,
         tier_before: reason.tier_before.and_then(tier),
-        tier: reason.tier.and_then(tier),
+        tier: standing.and_then(|standing| standing.tier).and_then(tier),
         true_up_minor: reason.true_up,
+        expected_before,
+        expected: expected.map(|standing| expected_total(plan, standing).ok_or(())).transpose().ok()?,
+        tier_base: i64::try_from(standing.map_or(0, |standing| standing.so_far)).ok()?,
+        tier_minor: i64::try_from(standing.map_or(0, |standing| standing.accrued)).ok()?,
+    })
+}
+
+fn expected_total(plan: &Plan, standing: &Standing) -> Option<pb::ExpectedTotal> {
+    let outlook = standing.outlook.as_ref()?;
+    Some(pb::ExpectedTotal {
+        total: i64::try_from(outlook.expected.total).ok()?,
+        by: match outlook.expected.arrived {
+            Arrived::StatedForMember => pb::ExpectedBy::StatedForMember,
+            Arrived::StatedForEach => pb::ExpectedBy::StatedForEach,
+            Arrived::RunRate { .. } => pb::ExpectedBy::RunRate,
+            Arrived::Share { .. } => pb::ExpectedBy::Share,
+        }
+        .into(),
+        so_far: i64::try_from(standing.so_far).ok()?,
+        tier: outlook.tier.and_then(tier),
+        whole_minor: i64::try_from(outlook.whole).ok()?,
+        earned_minor: i64::try_from(standing.accrued).ok()?,
+        explanation: explain_standing(plan, standing).map(text),
     })
 }
 

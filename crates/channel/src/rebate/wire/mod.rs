@@ -16,9 +16,9 @@ pub use answer::{cliff, detail, findings, ledger_line, outcome, simulation, stat
 pub use plan::plan_to_wire;
 
 use super::{
-    Base, Baseline, Basis, ChainMember, Filter, Levels, Measure, Move, Participation, Parts, Pay, PayeeKind,
-    Payment, Payout, PayoutKind, PaysOn, PeriodKind, Plan, Problem, Rounding, Sale, SaleReturn, SameLevel,
-    ThresholdRule, Tier, TierMode, TierSchedule, TierScope,
+    Base, Baseline, Basis, ChainMember, Expectation, Filter, Levels, Measure, Move, Participation, Parts,
+    Pay, PayeeKind, Payment, Payout, PayoutKind, PaysOn, PeriodKind, Plan, Problem, Projection, Rounding,
+    Sale, SaleReturn, SameLevel, ThresholdRule, Tier, TierMode, TierSchedule, TierScope,
 };
 
 /// Length of a day such as 2026-03-31; the other forms of ISO 8601 are not taken.
@@ -88,6 +88,7 @@ impl Reader {
         let period = self.known("period", period(plan.period()));
         let rounding = self.known("rounding", rounding(plan.rounding()));
         let tiers = plan.tiers.as_ref().map(|schedule| self.schedule(schedule));
+        let expectation = plan.expectation.as_ref().map(|expectation| self.expectation(expectation));
         let levels = plan.levels.as_ref().map(|levels| self.levels(levels));
         let clawback_days = u32::try_from(plan.clawback_days)
             .map_or_else(|_| self.wrong("clawback_days", "must be 0 to 3650"), Some);
@@ -120,6 +121,7 @@ impl Reader {
             categories: plan.categories.clone(),
             filter: filter?,
             tiers: flat(tiers)?,
+            expectation: flat(expectation)?,
             levels: flat(levels)?,
             payout_min_minor: plan.payout_min_minor,
             cap_member_minor: plan.cap_member_minor,
@@ -189,6 +191,31 @@ impl Reader {
                 pb::PaysOn::Part => PaysOn::Part,
                 pb::PaysOn::Unspecified | pb::PaysOn::Everything => PaysOn::Everything,
             },
+        })
+    }
+
+    fn expectation(&mut self, expectation: &pb::Expectation) -> Option<Expectation> {
+        let less_bp = self.rate("expectation.less_bp", expectation.less_bp);
+        let tiers_up = u32::try_from(expectation.tiers_up)
+            .map_or_else(|_| self.wrong("expectation.tiers_up", "must be 0 to 50"), Some);
+        let mut members = BTreeMap::new();
+        for (index, stated) in expectation.members.iter().enumerate() {
+            if members.insert(stated.member_id.clone(), stated.total).is_some() {
+                let field = format!("expectation.members[{index}].member_id");
+                return self.wrong(&field, format!("{:?} stands twice", stated.member_id));
+            }
+        }
+        Some(Expectation {
+            projection: match expectation.projection() {
+                pb::Projection::Unspecified => None,
+                pb::Projection::RunRate => Some(Projection::RunRate),
+                pb::Projection::PreviousPeriod => Some(Projection::PreviousPeriod),
+                pb::Projection::SamePeriodLastYear => Some(Projection::SamePeriodLastYear),
+            },
+            less_bp: less_bp?,
+            each: (expectation.each_total != 0).then_some(expectation.each_total),
+            members,
+            tiers_up: Some(tiers_up?).filter(|up| *up > 0),
         })
     }
 
@@ -345,7 +372,7 @@ fn flat<T>(read: Option<Option<T>>) -> Option<Option<T>> {
 
 /// The core's problems as violations below `prefix`.
 pub fn violations(prefix: &str, problems: &[Problem]) -> Vec<Violation> {
-    problems.iter().map(|p| Violation::new(format!("{prefix}{}", p.field), p.text.clone())).collect()
+    problems.iter().map(|p| Violation::new(format!("{prefix}{}", p.field), p.text.en.clone())).collect()
 }
 
 fn payee(kind: pb::PayeeKind) -> Option<PayeeKind> {

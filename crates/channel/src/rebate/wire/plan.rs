@@ -4,8 +4,8 @@ use oaas_proto::oaas::channel::v1 as pb;
 
 use super::super::law::Text;
 use super::super::{
-    Baseline, Basis, Levels, Measure, Pay, PayeeKind, PayoutKind, PaysOn, PeriodKind, Plan, Rounding,
-    SameLevel, ThresholdRule, TierMode, TierSchedule, TierScope,
+    Baseline, Basis, Expectation, Levels, Measure, Pay, PayeeKind, PayoutKind, PaysOn, PeriodKind, Plan,
+    Projection, Rounding, SameLevel, ThresholdRule, TierMode, TierSchedule, TierScope,
 };
 
 /// The plan as the contract says it. A plan whose numbers are within their limits is read back the same.
@@ -75,6 +75,25 @@ pub fn plan_to_wire(plan: &Plan, title: &Text) -> pb::Plan {
             goods_sku,
             goods_unit_value_minor,
         }),
+        expectation: plan.expectation.as_ref().map(expectation),
+    }
+}
+
+fn expectation(expectation: &Expectation) -> pb::Expectation {
+    let total =
+        |(member_id, total): (&String, &i64)| pb::MemberTotal { member_id: member_id.clone(), total: *total };
+    pb::Expectation {
+        projection: match expectation.projection {
+            None => pb::Projection::Unspecified,
+            Some(Projection::RunRate) => pb::Projection::RunRate,
+            Some(Projection::PreviousPeriod) => pb::Projection::PreviousPeriod,
+            Some(Projection::SamePeriodLastYear) => pb::Projection::SamePeriodLastYear,
+        }
+        .into(),
+        less_bp: signed(expectation.less_bp),
+        each_total: expectation.each.unwrap_or(0),
+        members: expectation.members.iter().map(total).collect(),
+        tiers_up: expectation.tiers_up.map_or(0, signed),
     }
 }
 

@@ -3,7 +3,11 @@
 //!
 //! `docs/capabilities/rebate` has plans in this form; `docs/capabilities/rebate.md` has its words.
 
+mod accrue;
 mod form;
+mod levels;
+mod reader;
+mod tiers;
 mod tree;
 mod values;
 
@@ -14,6 +18,9 @@ use oaas_model::Lang;
 use super::law::Text;
 use super::plan::Plan;
 pub use tree::{Mark, SOURCE_MAX};
+
+/// A word of the form and what it means.
+type Word<T> = (&'static str, T);
 
 /// Faults that one reading tells; the rest would be found after these.
 pub const FAULTS_MAX: usize = 100;

@@ -6,6 +6,9 @@ use oaas_model::Currency;
 use super::super::law::Text;
 use super::{both, same};
 
+/// Characters of a member, a category, a grade, a SKU, as the contract has them.
+pub(super) const NAME_MAX: usize = 64;
+
 /// What was expected where a value is another.
 pub(super) type Expected = Text;
 
