@@ -14,6 +14,7 @@ use jiff::civil::Date;
 use thiserror::Error;
 
 use super::facts::Sale;
+use super::law::Text;
 
 /// Bytes of an expression.
 pub const SOURCE_MAX: usize = 2_000;
@@ -60,14 +61,14 @@ impl fmt::Display for Filter {
 
 /// Why a text is not a filter.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("at character {at}: expected {expected}, found {found}")]
+#[error("at character {at}: expected {}, found {}", .expected.en, .found.en)]
 pub struct FilterError {
     /// Character, from 1.
     pub at: usize,
     /// What could stand there.
-    pub expected: String,
+    pub expected: Text,
     /// What stands there.
-    pub found: String,
+    pub found: Text,
 }
 
 /// Why a filter says nothing on a sale.

@@ -305,7 +305,7 @@ fn a_true_up_is_what_earlier_sales_gain_by_what_is_expected_now() {
     assert_eq!(old.true_up(&high, Some(&standing(&high, 70_000))), 800);
 }
 
-fn any_expectation() -> impl Strategy<Value = Expectation> {
+pub(super) fn any_expectation() -> impl Strategy<Value = Expectation> {
     let projection = prop::option::of(prop::sample::select(vec![
         Projection::RunRate,
         Projection::PreviousPeriod,

@@ -71,7 +71,9 @@ fn a_bad_filter_is_named_with_its_place() {
         ("quantity # 1", 10, "an expression"),
     ] {
         let error = Filter::compile(source).unwrap_err();
-        assert!(error.at == at && error.expected.starts_with(expected), "{source}: {error}");
+        assert!(error.at == at && error.expected.en.starts_with(expected), "{source}: {error}");
+        let quoted = ["startsWith", "`"].iter().any(|sign| expected.starts_with(sign));
+        assert!(quoted || !error.expected.zh.is_ascii(), "{source}: {error:?}");
     }
     // Deep, long and wide expressions end with an error, not with the stack.
     for source in [

@@ -158,7 +158,7 @@ impl Reader {
                 } else {
                     Mark { column: node.mark.column + quoted + error.at - 1, ..node.mark }
                 };
-                self.fault(mark, &fields.path(key), same(error.expected), same(error.found))
+                self.fault(mark, &fields.path(key), error.expected, error.found)
             }
         }
     }
