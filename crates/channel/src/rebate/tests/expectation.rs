@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::properties::{any_facts, any_plan};
-use super::{DAY, facts, plan, sale, schedule};
+use super::{DAY, facts, oracle, plan, sale, schedule};
 
 /// 1 % below 1,000.00 in the month, 3 % from there, 5 % from 5,000.00; on everything or on each slice.
 fn dealer(mode: TierMode, expectation: Expectation) -> Plan {
@@ -343,6 +343,27 @@ fn any_expecting() -> impl Strategy<Value = Plan> {
 fn amounts(outcome: &Outcome) -> BTreeMap<String, i64> {
     let members = outcome.members.iter().filter(|(_, member)| member.amount != 0);
     members.map(|(id, member)| (id.clone(), i64::try_from(member.amount).unwrap())).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The share of the whole is that of a second implementation in big rationals.
+    #[test]
+    fn the_share_and_the_oracle_agree(
+        plan in any_expecting(), amount in 1i64..90_000, quantity in 1i64..40, total in 1i64..200_000,
+    ) {
+        let plan = Plan { expectation: Some(each(total)), filter: None, categories: Vec::new(), ..plan };
+        let plan = Plan { base: Base::default(), levels: None, ..plan };
+        prop_assume!(plan.problems().is_empty());
+        let sold = facts(vec![Sale { quantity, ..sale("a", amount, "d") }]);
+        let accrued = accrue(&plan, DAY, &sold, Some(DAY), Detail::Nobody).unwrap();
+        let (standing, schedule) = (&accrued.standings["d"], plan.tiers.as_ref().unwrap());
+        let expected = standing.outlook.as_ref().unwrap().expected.total;
+        prop_assert_eq!(expected, i128::from(total).max(standing.so_far));
+        let oracle = oracle::spread(schedule, amount.into(), quantity.into(), expected, plan.rounding);
+        prop_assert_eq!(standing.accrued, oracle);
+    }
 }
 
 proptest! {

@@ -78,9 +78,44 @@ fn measure(schedule: &TierSchedule, sold: &Sold) -> Option<BigRational> {
     }
 }
 
-/// A schedule's rounded amount. Marginal: each tier adds the step of its rate on all that is above it.
+/// A schedule's rounded amount.
 fn tiered(schedule: &TierSchedule, sold: &Sold, rule: Rounding) -> i128 {
-    let Some(measure) = measure(schedule, sold) else { return 0 };
+    let exact = exactly(schedule, sold);
+    exact.map_or(0, |exact| rounded(&exact, rule).max(schedule.floor_minor.into()))
+}
+
+/// What sales of a member have earned of what the tiers pay on an expected total: the share of the whole,
+/// cut at four digits more than minor units where it is an average.
+pub fn spread(schedule: &TierSchedule, amount: i128, quantity: i128, total: i128, rule: Rounding) -> i128 {
+    let so_far = if schedule.measure == Measure::Quantity { quantity } else { amount };
+    let grown = |part: i128| integer(&(whole(part) * whole(total) / whole(so_far)).floor());
+    let end = Sold { amount: grown(amount), quantity: grown(quantity), ..Sold::default() };
+    let Some(at_end) = exactly(schedule, &end) else { return 0 };
+    let floor = i128::from(schedule.floor_minor);
+    let raised = rounded(&at_end, rule) < floor;
+    let at_end = if raised { whole(floor) } else { at_end };
+    let digits = whole(10_000);
+    let share = match (schedule.mode, raised) {
+        // The one rate of everything, on what there is.
+        (TierMode::Retroactive, false) => {
+            let top = schedule.tiers.iter().rfind(|tier| {
+                let alone = TierSchedule { tiers: vec![**tier], ..schedule.clone() };
+                exactly(&alone, &end).is_some()
+            });
+            match top.unwrap().pay {
+                Pay::Rate(bp) => share(bp) * whole(amount),
+                Pay::PerUnit(minor) => whole(minor.into()) * whole(quantity),
+            }
+        }
+        _ => (at_end * whole(so_far) / whole(total) * &digits).floor() / digits,
+    };
+    rounded(&share, rule)
+}
+
+/// A schedule's amount before rounding and floor; `None` when no tier is reached. Marginal: each tier adds
+/// the step of its rate on all that is above it.
+fn exactly(schedule: &TierSchedule, sold: &Sold) -> Option<BigRational> {
+    let measure = measure(schedule, sold)?;
     let counted = matches!(schedule.measure, Measure::Amount | Measure::Quantity);
     let reached = |tier: &Tier| {
         let threshold = whole(tier.threshold.into());
@@ -94,7 +129,7 @@ fn tiered(schedule: &TierSchedule, sold: &Sold, rule: Rounding) -> i128 {
         Pay::PerUnit(minor) => whole(minor.into()),
     };
     if (counted && measure.is_zero()) || !schedule.tiers.iter().any(reached) {
-        return 0;
+        return None;
     }
     let mut exact = BigRational::zero();
     match schedule.mode {
@@ -116,7 +151,7 @@ fn tiered(schedule: &TierSchedule, sold: &Sold, rule: Rounding) -> i128 {
             exact = worth(top.pay) * whole(base);
         }
     }
-    rounded(&exact, rule).max(schedule.floor_minor.into())
+    Some(exact)
 }
 
 /// The filters of the random plans, written again by hand.
