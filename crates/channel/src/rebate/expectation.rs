@@ -135,7 +135,7 @@ impl Plan {
             };
             let end = if last == period.end { earlier.end } else { alike(last) };
             let whole = Period { start: alike(first), end };
-            (whole, Period { end: alike(as_of).min(end), ..whole })
+            (whole, Period { end: alike(as_of), ..whole })
         });
         Some(Horizon { first, as_of, gone, days: length(first, last), earlier })
     }

@@ -97,7 +97,7 @@ impl Before {
                 outlook.expected.total == i128::from(total) && outlook.whole == i128::from(whole)
             })
         };
-        let Some(now) = now.filter(|now| now.so_far > 0 && !expected.is_some_and(same)) else { return 0 };
+        let Some(now) = now.filter(|_| !expected.is_some_and(same)) else { return 0 };
         let earlier = now.exact.portion(self.so_far.into(), now.so_far);
         let earlier = earlier.and_then(|exact| i64::try_from(exact.rounded(plan.rounding)).ok());
         earlier.map_or(0, |now| now.saturating_sub(self.accrued))

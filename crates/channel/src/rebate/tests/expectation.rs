@@ -141,6 +141,18 @@ fn the_share_of_the_same_days_projects_a_season() {
         let late = facts(vec![on("y", 30_000, date(year, month, 25)), now.clone()]);
         assert_eq!(of_d(&plan, &late, as_of), (Some(155_000), 1_500));
     }
+    // The whole of a longer month is compared with the whole of a shorter one, and a plan that ends on the
+    // 20th with the other month's first 20 days.
+    let plan = dealer(TierMode::Retroactive, by(Projection::PreviousPeriod));
+    let months = [("x", 10_000, 1, 5), ("y", 30_000, 1, 30), ("now", 50_000, 2, 5)];
+    let months =
+        facts(months.map(|(id, amount, month, day)| on(id, amount, date(2026, month, day))).to_vec());
+    for (effective_until, expected) in [(None, 200_000), (Some(date(2026, 2, 20)), 50_000)] {
+        let plan = Plan { effective_until, ..plan.clone() };
+        let february =
+            accrue(&plan, date(2026, 2, 1), &months, Some(date(2026, 2, 10)), Detail::Nobody).unwrap();
+        assert_eq!(february.standings["d"].outlook.as_ref().unwrap().expected.total, expected);
+    }
     // The calculation looks at nothing of this.
     let plan = dealer(TierMode::Retroactive, by(Projection::SamePeriodLastYear));
     let calculated = calculate(&plan, DAY, &facts(before(2025, 3)), Detail::Nobody).unwrap();
