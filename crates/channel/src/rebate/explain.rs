@@ -250,7 +250,10 @@ fn arrived_at(plan: &Plan, schedule: &TierSchedule, expected: &Expected) -> Text
         zh.push_str(&format!("；尚未发生的部分扣减 {}", percent(less_bp)));
     }
     if let Some(up) = held_to {
-        en.push_str(&format!("; held to {up} above the tier that is reached"));
+        en.push_str(&format!(
+            "; held to {up} {} above the one that is reached",
+            if up == 1 { "tier" } else { "tiers" }
+        ));
         zh.push_str(&format!("；以现达档位之上 {up} 档为限"));
     }
     if expected.total != first {

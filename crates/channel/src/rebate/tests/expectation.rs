@@ -177,7 +177,9 @@ fn the_constraint_holds_an_expectation_down() {
     assert_eq!(of_d(&held, &sales, as_of), (Some(500_000), 1_560));
     let words = explain_standing(&held, &accrued(&held, &sales, as_of).standings["d"]).unwrap();
     assert!(
-        words.en.contains("projects to 6200.00 CNY; held to 1 above the tier that is reached: 5000.00 CNY")
+        words
+            .en
+            .contains("projects to 6200.00 CNY; held to 1 tier above the one that is reached: 5000.00 CNY")
     );
     assert!(words.zh.contains("以现达档位之上 1 档为限：5000.00 CNY"));
 }
