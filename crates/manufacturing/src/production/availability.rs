@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::by_item::Lines;
 use super::plant::{Id, Minute, Snapshot};
 
 /// The projected balance of one item.
@@ -38,24 +39,17 @@ impl Ledger {
     /// The ledger of an item; what should have happened before `now` is taken to happen now.
     #[must_use]
     pub fn of(snapshot: &Snapshot, item: &Id, now: Minute) -> Self {
-        Self::with_frozen(snapshot, item, &BTreeMap::new(), now)
+        Self::with_frozen(&Lines::of(snapshot, item), &BTreeMap::new(), now)
     }
 
     /// The same, where reservations that are frozen take their units when their supplies come in, so
     /// that nothing else can be promised from these.
     #[must_use]
-    pub fn with_frozen(
-        snapshot: &Snapshot,
-        item: &Id,
-        frozen: &BTreeMap<Id, Vec<(Minute, i64)>>,
-        now: Minute,
-    ) -> Self {
-        let known = snapshot.items.get(item);
-        let mut ledger =
-            Self::new(known.map_or(0, |item| item.on_hand), known.map_or(0, |item| item.safety_stock));
-        let receipts = snapshot.receipts.iter().filter(|receipt| receipt.item == *item);
-        ledger.changes.extend(receipts.map(|r| (r.at.max(now), i128::from(r.quantity))));
-        for reserved in snapshot.reserved.iter().filter(|reserved| reserved.item == *item) {
+    pub fn with_frozen(lines: &Lines<'_>, frozen: &BTreeMap<Id, Vec<(Minute, i64)>>, now: Minute) -> Self {
+        let mut ledger = Self::new(lines.on_hand(), lines.item.map_or(0, |item| item.safety_stock));
+        ledger.changes.reserve(lines.receipts.len() + lines.reserved.len());
+        ledger.changes.extend(lines.receipts.iter().map(|r| (r.at.max(now), i128::from(r.quantity))));
+        for reserved in &lines.reserved {
             let held = frozen.get(&reserved.id).map_or(&[][..], Vec::as_slice);
             ledger.changes.extend(held.iter().map(|(at, units)| (*at, -i128::from(*units))));
             let rest = reserved.quantity - held.iter().map(|(_, units)| units).sum::<i64>();
@@ -130,5 +124,96 @@ impl Ledger {
     #[must_use]
     pub fn earliest(&self, quantity: i64, from: Minute) -> Option<Minute> {
         self.points(from).iter().find(|point| point.available >= i128::from(quantity)).map(|point| point.at)
+    }
+}
+
+/// A ledger that is asked often: what is available from each change on, found by bisection.
+#[derive(Clone, Debug)]
+pub struct Outlook {
+    /// Moments of the changes.
+    times: Vec<Minute>,
+    /// The least balance after so many changes and later, less the safety stock; one more than `times`.
+    least: Vec<i128>,
+}
+
+impl Outlook {
+    /// The outlook of a ledger.
+    #[must_use]
+    pub fn of(ledger: &Ledger) -> Self {
+        let mut balance = ledger.on_hand - ledger.safety_stock;
+        let (mut times, mut least) = (Vec::with_capacity(ledger.changes.len()), vec![balance]);
+        for (at, change) in &ledger.changes {
+            balance += change;
+            times.push(*at);
+            least.push(balance);
+        }
+        let mut from_here = i128::MAX;
+        for least in least.iter_mut().rev() {
+            from_here = from_here.min(*least);
+            *least = from_here;
+        }
+        Self { times, least }
+    }
+
+    fn least(&self, from: Minute) -> i128 {
+        let changes = self.times.partition_point(|at| *at <= from);
+        self.least.get(changes).copied().unwrap_or_default()
+    }
+}
+
+/// What one plan takes from an outlook.
+#[derive(Clone, Debug)]
+pub struct Taking<'a> {
+    outlook: &'a Outlook,
+    /// Moments and units, in the order of the moments.
+    taken: Vec<(Minute, i128)>,
+    all: i128,
+}
+
+impl<'a> Taking<'a> {
+    /// Nothing is taken yet.
+    #[must_use]
+    pub fn from(outlook: &'a Outlook) -> Self {
+        Self { outlook, taken: Vec::new(), all: 0 }
+    }
+
+    /// Goods go out.
+    pub fn take(&mut self, at: Minute, quantity: i64) {
+        if quantity == 0 {
+            return;
+        }
+        let place = self.taken.partition_point(|(known, _)| *known <= at);
+        self.taken.insert(place, (at, quantity.into()));
+        self.all += i128::from(quantity);
+    }
+
+    /// Units that may be promised at `at`, like [`Ledger::available`].
+    ///
+    /// From one taking to the next the same is gone, and later more. So the least over all stretches of
+    /// "least balance from its start on, less what is gone in it" is the least balance: where a later
+    /// stretch has the lower balance, it has it with more gone.
+    #[must_use]
+    pub fn available(&self, at: Minute) -> i64 {
+        let later = self.taken.partition_point(|(known, _)| *known <= at);
+        let rest = self.taken.get(later..).unwrap_or_default();
+        let mut gone = self.all - rest.iter().map(|(_, units)| units).sum::<i128>();
+        let mut least = self.outlook.least(at) - gone;
+        for (from, units) in rest {
+            gone += units;
+            least = least.min(self.outlook.least(*from) - gone);
+        }
+        i64::try_from(least.max(0)).unwrap_or(i64::MAX)
+    }
+
+    /// The first moment from `from` on at which `quantity` may be promised, like [`Ledger::earliest`]:
+    /// more becomes available only where something comes in.
+    #[must_use]
+    pub fn earliest(&self, quantity: i64, from: Minute) -> Option<Minute> {
+        if self.available(from) >= quantity {
+            return Some(from);
+        }
+        let times = &self.outlook.times;
+        let first = times.partition_point(|at| *at <= from || self.available(*at) < quantity);
+        times.get(first).copied()
     }
 }

@@ -1,11 +1,9 @@
 //! The decision: one plan for each source of the wanted item, the sources of its parts improved one
 //! at a time, the best plan chosen, and the reason.
 
-use std::collections::BTreeMap;
-
 use super::demand::{Delivery, Demand, PlanError, Source};
 use super::explain::{self, Text};
-use super::plan::{Choice, Plan, Planner, rates};
+use super::plan::{Choice, Node, Plan, Planned, Planner, rates};
 use super::plant::{Component, Id, Minute, Snapshot};
 
 /// Most plans that are made for one source of the wanted item.
@@ -83,9 +81,19 @@ pub struct Decision {
 /// When the bill can't be used, no source can bring the item, or none by the due time and the demand
 /// wants nothing later.
 pub fn decide(snapshot: &Snapshot, demand: &Demand, now: Minute) -> Result<Decision, PlanError> {
+    decide_by(snapshot, demand, now, true)
+}
+
+/// The same; without `skips` a plan is also made where it is known to be the same as another.
+pub(super) fn decide_by(
+    snapshot: &Snapshot,
+    demand: &Demand,
+    now: Minute,
+    skips: bool,
+) -> Result<Decision, PlanError> {
     let planner = Planner::new(snapshot, demand, now)?;
-    let search =
-        Search { snapshot, demand, now, base: cheapest_sources(snapshot, &planner), planner: &planner };
+    let base = cheapest_sources(&planner);
+    let search = Search { snapshot, demand, now, base, planner: &planner, skips };
     let mut alternatives = Vec::with_capacity(Source::ALL.len());
     for source in Source::ALL {
         let covered = alternatives.iter().any(|done: &Alternative| {
@@ -144,6 +152,7 @@ struct Search<'s, 'a> {
     now: Minute,
     base: Choice,
     planner: &'s Planner<'a>,
+    skips: bool,
 }
 
 impl Search<'_, '_> {
@@ -172,26 +181,33 @@ impl Search<'_, '_> {
     /// when it is late, without pooling of lots.
     fn best(&self, source: Source) -> Result<Plan, PlanError> {
         let mut choice = self.base.clone();
-        choice.sources.insert(self.demand.item.clone(), source);
-        let mut best = self.planner.plan(&choice);
+        choice.set(0, source);
+        let mut best = self.planner.planned(&choice);
         if source == Source::Reserve {
-            return best;
+            return best.map(|planned| planned.plan);
         }
-        let size = best.as_ref().map_or(1, |plan| plan.orders.len() + plan.requirements.len());
+        let size = best.as_ref().map_or(1, |known| known.plan.orders.len() + known.plan.requirements.len());
         let trials_max = TRIALS_MAX.min(WORK_MAX / size.max(1));
         let mut trials = 1;
         for _ in 0..ROUNDS_MAX {
             let mut better = false;
-            for (item, _) in self.planner.levels().order.iter().skip(1) {
-                for option in self.options(item) {
-                    if choice.sources.get(item) == Some(&option) || trials >= trials_max {
+            for (place, node) in self.planner.nodes.iter().enumerate().skip(1) {
+                for option in self.options(node) {
+                    let Some(known) = choice.sources.get(place).copied() else { continue };
+                    if known == option || trials >= trials_max {
                         continue;
                     }
-                    let mut other = choice.clone();
-                    other.sources.insert(item.clone(), option);
                     trials += 1;
-                    if self.improve(&mut best, &other) {
-                        (choice, better) = (other, true);
+                    // Where nothing is asked of the source, another one gives the same plan.
+                    let matters = best.as_ref().map_or(true, |best| best.asked.get(place) == Some(&true));
+                    if !matters && self.skips {
+                        continue;
+                    }
+                    choice.set(place, option);
+                    if self.improve(&mut best, &choice) {
+                        better = true;
+                    } else {
+                        choice.set(place, known);
                     }
                 }
             }
@@ -199,29 +215,28 @@ impl Search<'_, '_> {
                 break;
             }
         }
-        if best.as_ref().is_ok_and(|plan| self.delay(plan) > 0) {
+        if best.as_ref().is_ok_and(|known| self.delay(&known.plan) > 0) {
             choice.lot_for_lot = true;
             self.improve(&mut best, &choice);
         }
-        best
+        best.map(|planned| planned.plan)
     }
 
-    fn improve(&self, best: &mut Result<Plan, PlanError>, choice: &Choice) -> bool {
-        let Ok(plan) = self.planner.plan(choice) else { return false };
-        let better = best.as_ref().map_or(true, |known| self.key(&plan) < self.key(known));
+    fn improve(&self, best: &mut Result<Planned, PlanError>, choice: &Choice) -> bool {
+        let Ok(other) = self.planner.planned(choice) else { return false };
+        let better = best.as_ref().map_or(true, |known| self.key(&other.plan) < self.key(&known.plan));
         if better {
-            *best = Ok(plan);
+            *best = Ok(other);
         }
         better
     }
 
     /// Sources that a part may come from; waiting only where something is on order.
-    fn options(&self, id: &Id) -> Vec<Source> {
-        let Some(item) = self.snapshot.items.get(id) else { return Vec::new() };
-        let waiting = self.snapshot.receipts.iter().any(|receipt| receipt.item == *id);
-        let able =
-            |source: &Source| rates(item, *source).is_some() || (*source == Source::Reserve && waiting);
-        Source::ALL.into_iter().filter(able).collect()
+    fn options(&self, node: &Node<'_>) -> impl Iterator<Item = Source> + use<> {
+        let waiting = !self.planner.open.get(node.id).receipts.is_empty();
+        let able = Source::ALL
+            .map(|source| rates(node.item, source).is_some() || (source == Source::Reserve && waiting));
+        Source::ALL.into_iter().zip(able).filter(|(_, able)| *able).map(|(source, _)| source)
     }
 
     /// Minutes that the deliveries are later than wanted, all together; for one that is wanted as
@@ -264,28 +279,34 @@ impl Search<'_, '_> {
 
 /// For each item the source with the least standard cost of a unit, rolled up from its parts; setup
 /// and order costs and stock are left to the plans.
-fn cheapest_sources(snapshot: &Snapshot, planner: &Planner<'_>) -> Choice {
-    let mut choice = Choice::default();
-    let mut costs: BTreeMap<Id, i128> = BTreeMap::new();
-    for (id, _) in planner.levels().order.iter().rev() {
-        let Some(item) = snapshot.items.get(id) else { continue };
-        let parts: i128 = item.bill.iter().map(|part| part_cost(part, &costs)).fold(0, i128::saturating_add);
+fn cheapest_sources(planner: &Planner<'_>) -> Choice {
+    let nodes = &planner.nodes;
+    let mut choice = Choice { sources: vec![Source::Reserve; nodes.len()], lot_for_lot: false };
+    let mut costs: Vec<i128> = vec![0; nodes.len()];
+    for (place, node) in nodes.iter().enumerate().rev() {
+        let item = node.item;
+        let parts = item
+            .bill
+            .iter()
+            .zip(&node.parts)
+            .map(|(part, below)| part_cost(part, costs.get(*below).copied().unwrap_or_default()));
+        let parts: i128 = parts.fold(0, i128::saturating_add);
         let cost = |source: Source| {
             let (_, unit) = rates(item, source)?;
             let material = if source.takes_parts() { parts } else { 0 };
             Some((material.saturating_add(i128::from(unit) * COST_SCALE), source))
         };
         let cheapest = Source::ALL.into_iter().filter_map(cost).min();
-        let own = i128::from(item.unit_cost) * COST_SCALE;
-        costs.insert(id.clone(), cheapest.map_or(own, |(cost, _)| cost));
-        choice.sources.insert(id.clone(), cheapest.map_or(Source::Reserve, |(_, source)| source));
+        if let Some(own) = costs.get_mut(place) {
+            *own = cheapest.map_or(i128::from(item.unit_cost) * COST_SCALE, |(cost, _)| cost);
+        }
+        choice.set(place, cheapest.map_or(Source::Reserve, |(_, source)| source));
     }
     choice
 }
 
-/// Cost of a component for one unit of its parent.
-fn part_cost(part: &Component, costs: &BTreeMap<Id, i128>) -> i128 {
-    let unit = costs.get(&part.item).copied().unwrap_or_default();
+/// Cost of a component for one unit of its parent, at the cost of its own unit.
+fn part_cost(part: &Component, unit: i128) -> i128 {
     let kept = (10_000 - part.scrap_basis_points.clamp(0, 9_999)).max(1);
     unit.saturating_mul(part.quantity.into()).saturating_mul(10_000)
         / (i128::from(part.per.max(1)) * i128::from(kept))

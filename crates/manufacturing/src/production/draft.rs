@@ -1,15 +1,14 @@
 //! One plan in the making: nets level by level from the wanted item down, sizes lots, schedules
 //! backward from the need, then settles from the leaves up with what is really possible.
 
-use std::collections::BTreeMap;
-
-use super::bill::{BillError, needed};
+use super::availability::Taking;
+use super::bill::needed;
 use super::capacity::{Booked, Schedule};
 use super::cost::{Cost, Sums};
 use super::demand::{PLAN_LINES_MAX, PlanError, Source};
 use super::lot_rule;
-use super::plan::{Choice, Order, Plan, Planner, Promise, Requirement, User, frozen_until, rates, supply};
-use super::plant::{Id, Item, LotPolicy, Minute};
+use super::plan::{Choice, Node, Order, Plan, Planned, Planner, Promise, Requirement, User, rates, supply};
+use super::plant::{Id, LotPolicy, Minute};
 
 /// A plan in the making.
 pub(super) struct Draft<'p, 'a> {
@@ -18,10 +17,12 @@ pub(super) struct Draft<'p, 'a> {
     schedule: Schedule,
     requirements: Vec<Requirement>,
     orders: Vec<Order>,
-    /// Requirements by item.
-    wanted: BTreeMap<Id, Vec<usize>>,
-    /// Orders by item.
-    opened: BTreeMap<Id, Vec<usize>>,
+    /// Requirements by the place of their item.
+    wanted: Vec<Vec<usize>>,
+    /// Orders by the place of their item.
+    opened: Vec<Vec<usize>>,
+    /// Items of which more was wanted than there was, by place.
+    asked: Vec<bool>,
 }
 
 impl<'p, 'a> Draft<'p, 'a> {
@@ -32,34 +33,38 @@ impl<'p, 'a> Draft<'p, 'a> {
             schedule: planner.schedule.clone(),
             requirements: Vec::new(),
             orders: Vec::new(),
-            wanted: BTreeMap::new(),
-            opened: BTreeMap::new(),
+            wanted: vec![Vec::new(); planner.nodes.len()],
+            opened: vec![Vec::new(); planner.nodes.len()],
+            asked: vec![false; planner.nodes.len()],
         };
         for (index, (delivery, target)) in planner.demand.deliveries.iter().zip(targets).enumerate() {
-            draft.require(&planner.demand.item, delivery.quantity, *target, User::Delivery(index));
+            draft.require(0, &planner.demand.item, delivery.quantity, *target, User::Delivery(index));
         }
         draft
     }
 
-    pub(super) fn finish(mut self) -> Result<Plan, PlanError> {
+    pub(super) fn finish(mut self) -> Result<Planned, PlanError> {
         let planner = self.planner;
-        for (item, _) in &planner.levels.order {
-            self.net(item)?;
+        for (place, node) in planner.nodes.iter().enumerate() {
+            self.net(place, node)?;
         }
-        for (item, _) in planner.levels.order.iter().rev() {
-            self.settle(item)?;
+        for (place, node) in planner.nodes.iter().enumerate().rev() {
+            self.settle(place, node)?;
         }
         let promises = self.promise();
         // Who is moved is asked of every draft only where it has a price; else of the chosen plan.
         let priced = planner.demand.disruption_cost > 0;
         let moved = if priced { planner.peg(&mut self.requirements) } else { Vec::new() };
         let cost = self.cost(&promises, moved.len())?;
-        Ok(Plan { requirements: self.requirements, orders: self.orders, promises, moved, cost })
+        let plan = Plan { requirements: self.requirements, orders: self.orders, promises, moved, cost };
+        Ok(Planned { plan, asked: self.asked })
     }
 
-    fn require(&mut self, item: &Id, quantity: i64, need: Minute, user: User) -> usize {
+    fn require(&mut self, place: usize, item: &Id, quantity: i64, need: Minute, user: User) -> usize {
         let index = self.requirements.len();
-        self.wanted.entry(item.clone()).or_default().push(index);
+        if let Some(wanted) = self.wanted.get_mut(place) {
+            wanted.push(index);
+        }
         self.requirements.push(Requirement {
             item: item.clone(),
             quantity,
@@ -75,18 +80,15 @@ impl<'p, 'a> Draft<'p, 'a> {
         index
     }
 
-    fn item(&self, id: &Id) -> Result<&'a Item, PlanError> {
-        let unknown = || BillError::Unknown { item: id.clone(), used_in: None };
-        self.planner.snapshot.items.get(id).ok_or_else(|| unknown().into())
-    }
-
     /// Covers an item's requirements in the order of their needs: first from stock and open orders
     /// that are there in time, the rest from the chosen source.
-    fn net(&mut self, id: &Id) -> Result<(), PlanError> {
-        let Some(mut wanted) = self.wanted.get(id).cloned() else { return Ok(()) };
+    fn net(&mut self, place: usize, node: &'p Node<'a>) -> Result<(), PlanError> {
+        let Some(mut wanted) = self.wanted.get(place).filter(|wanted| !wanted.is_empty()).cloned() else {
+            return Ok(());
+        };
         wanted.sort_by_key(|index| (self.requirements.get(*index).map(|r| r.need), *index));
-        let Some(mut ledger) = self.planner.ledgers.get(id).cloned() else { return Ok(()) };
-        let source = self.choice.sources.get(id).copied().unwrap_or(Source::Reserve);
+        let mut ledger = Taking::from(self.planner.outlook(node));
+        let source = self.choice.sources.get(place).copied().unwrap_or(Source::Reserve);
         let mut open = Vec::new();
         for index in wanted {
             let Some(requirement) = self.requirements.get_mut(index) else { continue };
@@ -94,26 +96,32 @@ impl<'p, 'a> Draft<'p, 'a> {
             ledger.take(requirement.need, in_time);
             requirement.existing = in_time;
             let rest = requirement.quantity - in_time;
+            if rest > 0
+                && let Some(asked) = self.asked.get_mut(place)
+            {
+                *asked = true;
+            }
             if rest > 0 && source == Source::Reserve {
                 let later = ledger.earliest(rest, requirement.need);
-                let at = later.ok_or_else(|| PlanError::NoSource { item: id.clone(), missing: rest })?;
+                let at = later.ok_or_else(|| PlanError::NoSource { item: node.id.clone(), missing: rest })?;
                 ledger.take(at, rest);
                 (requirement.existing, requirement.existing_at) = (requirement.quantity, at);
             } else if rest > 0 {
                 open.push((index, rest, requirement.need));
             }
         }
-        if open.is_empty() { Ok(()) } else { self.open_orders(id, source, &open) }
+        if open.is_empty() { Ok(()) } else { self.open_orders(place, node, source, &open) }
     }
 
     /// Sizes the lots for what is open (requirement, units, need; by need) and schedules them.
     fn open_orders(
         &mut self,
-        id: &Id,
+        place: usize,
+        node: &Node<'a>,
         source: Source,
         open: &[(usize, i64, Minute)],
     ) -> Result<(), PlanError> {
-        let item = self.item(id)?;
+        let (id, item) = (node.id, node.item);
         let missing = open.iter().map(|(_, units, _)| units).sum();
         let (setup, _) =
             rates(item, source).ok_or_else(|| PlanError::NoSource { item: id.clone(), missing })?;
@@ -138,7 +146,7 @@ impl<'p, 'a> Draft<'p, 'a> {
                 }
             }
             let need = need.unwrap_or(self.planner.now);
-            self.open_order(id, item, source, quantity, need, pegs)?;
+            self.open_order(place, node, source, quantity, need, pegs)?;
         }
         let too_many = self.orders.len().max(self.requirements.len()) > PLAN_LINES_MAX;
         if too_many { Err(too_large("number of orders and reservations")) } else { Ok(()) }
@@ -148,15 +156,15 @@ impl<'p, 'a> Draft<'p, 'a> {
     /// fails, and requires its parts.
     fn open_order(
         &mut self,
-        id: &Id,
-        item: &Item,
+        place: usize,
+        node: &Node<'a>,
         source: Source,
         quantity: i64,
         need: Minute,
         pegs: Vec<(usize, i64)>,
     ) -> Result<(), PlanError> {
         let number = self.orders.len();
-        let earliest = frozen_until(self.planner.snapshot, self.planner.demand, id, self.planner.now);
+        let (id, item, earliest) = (node.id, node.item, node.frozen_until);
         let mut operations = Vec::new();
         let (mut start, mut ready) = (need.max(earliest), need.max(earliest));
         let supply = supply(item, source);
@@ -180,15 +188,17 @@ impl<'p, 'a> Draft<'p, 'a> {
         }
         let mut parts = Vec::new();
         if source.takes_parts() {
-            for component in &item.bill {
+            for (component, below) in item.bill.iter().zip(&node.parts) {
                 let units = needed(component, quantity).ok_or_else(|| PlanError::TooLarge {
                     item: component.item.clone(),
                     what: "quantity of a requirement",
                 })?;
-                parts.push(self.require(&component.item, units, start, User::Order(number)));
+                parts.push(self.require(*below, &component.item, units, start, User::Order(number)));
             }
         }
-        self.opened.entry(id.clone()).or_default().push(number);
+        if let Some(opened) = self.opened.get_mut(place) {
+            opened.push(number);
+        }
         let supplier = supply.map(|supply| supply.supplier.clone());
         let item = id.clone();
         self.orders.push(Order {
@@ -208,9 +218,9 @@ impl<'p, 'a> Draft<'p, 'a> {
 
     /// Moves an item's orders to when their parts are really there, and says when its own
     /// requirements are.
-    fn settle(&mut self, id: &Id) -> Result<(), PlanError> {
-        let item = self.item(id)?;
-        for number in self.opened.get(id).cloned().unwrap_or_default() {
+    fn settle(&mut self, place: usize, node: &Node<'a>) -> Result<(), PlanError> {
+        let (id, item) = (node.id, node.item);
+        for number in self.opened.get(place).cloned().unwrap_or_default() {
             let Some(order) = self.orders.get_mut(number) else { continue };
             let parts = order.parts.iter().filter_map(|part| self.requirements.get(*part));
             let release = parts.map(|part| part.ready).max().unwrap_or(order.start);
@@ -225,14 +235,14 @@ impl<'p, 'a> Draft<'p, 'a> {
                 }
             }
             let start = order.start;
-            for part in order.parts.clone() {
-                if let Some(part) = self.requirements.get_mut(part) {
+            for part in &order.parts {
+                if let Some(part) = self.requirements.get_mut(*part) {
                     part.use_at = start;
                 }
             }
         }
-        for index in self.wanted.get(id).cloned().unwrap_or_default() {
-            let Some(requirement) = self.requirements.get_mut(index) else { continue };
+        for index in self.wanted.get(place).into_iter().flatten() {
+            let Some(requirement) = self.requirements.get_mut(*index) else { continue };
             let orders = requirement.orders.iter().filter_map(|(number, _)| self.orders.get(*number));
             let existing = (requirement.existing > 0).then_some(requirement.existing_at);
             requirement.ready =
@@ -257,15 +267,17 @@ impl<'p, 'a> Draft<'p, 'a> {
     fn cost(&self, promises: &[Promise], moved: usize) -> Result<Cost, PlanError> {
         let demand = self.planner.demand;
         let mut sums = Sums::default();
-        for requirement in &self.requirements {
-            sums.material(requirement.existing, self.item(&requirement.item)?.unit_cost);
-        }
-        for order in &self.orders {
-            let item = self.item(&order.item)?;
-            sums.order(order.quantity, rates(item, order.source).unwrap_or_default());
-            for (index, units) in &order.pegs {
-                let used = self.requirements.get(*index).map_or(order.ready, |r| r.use_at);
-                sums.holding(*units, used - order.ready, item.holding_micros_per_day);
+        for (place, node) in self.planner.nodes.iter().enumerate() {
+            let item = node.item;
+            for index in self.wanted.get(place).into_iter().flatten() {
+                sums.material(self.requirements.get(*index).map_or(0, |r| r.existing), item.unit_cost);
+            }
+            for order in self.opened.get(place).into_iter().flatten().filter_map(|n| self.orders.get(*n)) {
+                sums.order(order.quantity, rates(item, order.source).unwrap_or_default());
+                for (index, units) in &order.pegs {
+                    let used = self.requirements.get(*index).map_or(order.ready, |r| r.use_at);
+                    sums.holding(*units, used - order.ready, item.holding_micros_per_day);
+                }
             }
         }
         for promise in promises {

@@ -6,6 +6,7 @@
 
 pub mod availability;
 pub mod bill;
+pub mod by_item;
 pub mod calendar;
 pub mod capacity;
 pub mod commit;

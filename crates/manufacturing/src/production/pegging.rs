@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::plant::{Id, Minute, Snapshot};
+use super::by_item::Lines;
+use super::plant::{Id, Minute};
 
 /// What covers a use.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,22 +59,13 @@ pub type Pegs = BTreeMap<Use, Vec<Peg>>;
 /// and on order. The uses are served in the order of their moments, reservations that are used before
 /// `frozen_until` first: these keep what covers them.
 #[must_use]
-pub fn peg(
-    snapshot: &Snapshot,
-    item: &Id,
-    new: &[(usize, i64, Minute)],
-    frozen_until: Minute,
-    now: Minute,
-) -> Pegs {
-    let on_hand = snapshot.items.get(item).map_or(0, |item| item.on_hand);
-    let mut supplies = vec![(now, Cover::Stock, on_hand)];
-    let receipts = snapshot.receipts.iter().filter(|receipt| receipt.item == *item);
-    supplies.extend(receipts.map(|r| (r.at.max(now), Cover::Receipt(r.id.clone()), r.quantity)));
+pub fn peg(lines: &Lines<'_>, new: &[(usize, i64, Minute)], frozen_until: Minute, now: Minute) -> Pegs {
+    let mut supplies = vec![(now, Cover::Stock, lines.on_hand())];
+    supplies.extend(lines.receipts.iter().map(|r| (r.at.max(now), Cover::Receipt(r.id.clone()), r.quantity)));
     supplies.sort();
-    let mut uses: Vec<(bool, Minute, Use, i64)> = snapshot
+    let mut uses: Vec<(bool, Minute, Use, i64)> = lines
         .reserved
         .iter()
-        .filter(|reserved| reserved.item == *item)
         .map(|r| (r.at >= frozen_until, r.at.max(now), Use::Reserved(r.id.clone()), r.quantity))
         .collect();
     uses.extend(new.iter().map(|(number, units, at)| (true, *at, Use::Requirement(*number), *units)));
@@ -100,16 +92,15 @@ pub fn peg(
 /// What covers the reservations that are used before `frozen_until`: moments and units by reservation.
 #[must_use]
 pub fn frozen_supplies(
-    snapshot: &Snapshot,
-    item: &Id,
+    lines: &Lines<'_>,
     frozen_until: Minute,
     now: Minute,
 ) -> BTreeMap<Id, Vec<(Minute, i64)>> {
     if frozen_until <= now {
         return BTreeMap::new();
     }
-    let pegs = peg(snapshot, item, &[], frozen_until, now);
-    let own = snapshot.reserved.iter().filter(|r| r.item == *item && r.at < frozen_until);
+    let pegs = peg(lines, &[], frozen_until, now);
+    let own = lines.reserved.iter().filter(|r| r.at < frozen_until);
     own.filter_map(|reserved| {
         let pegs = pegs.get(&Use::Reserved(reserved.id.clone()))?;
         Some((reserved.id.clone(), pegs.iter().map(|peg| (peg.at, peg.quantity)).collect()))
@@ -119,13 +110,13 @@ pub fn frozen_supplies(
 
 /// Reservations of others that are covered later in `after` than in `before`.
 #[must_use]
-pub fn moved(snapshot: &Snapshot, item: &Id, before: &Pegs, after: &Pegs) -> Vec<Moved> {
+pub fn moved(lines: &Lines<'_>, before: &Pegs, after: &Pegs) -> Vec<Moved> {
     let last = |pegs: &Pegs, user: &Use| pegs.get(user).and_then(|pegs| pegs.iter().map(|peg| peg.at).max());
-    let own = snapshot.reserved.iter().filter(|reserved| reserved.item == *item);
+    let own = lines.reserved.iter();
     own.filter_map(|reserved| {
         let user = Use::Reserved(reserved.id.clone());
         let (before, after) = (last(before, &user)?, last(after, &user)?);
-        let (id, item) = (reserved.id.clone(), item.clone());
+        let (id, item) = (reserved.id.clone(), reserved.item.clone());
         (after > before).then_some(Moved { id, item, before, after, needed: reserved.at })
     })
     .collect()

@@ -1,15 +1,17 @@
 //! What a plan is, and the planner that makes one for a choice of sources.
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap};
 
-use super::availability::Ledger;
-use super::bill::Levels;
+use super::availability::{Ledger, Outlook};
+use super::bill::{BillError, Levels};
+use super::by_item::ByItem;
 use super::capacity::{Booked, Schedule};
 use super::cost::Cost;
 use super::demand::{Demand, PlanError, Source};
 use super::draft::Draft;
 use super::pegging::{self, Moved, Peg, Use};
-use super::plant::{Id, Item, Minute, Snapshot, Supply};
+use super::plant::{Component, Id, Item, Minute, Snapshot, Supply};
 
 /// What a requirement is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,12 +119,42 @@ impl Plan {
 }
 
 /// Where each item is to come from, and whether lots are pooled.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// Source by item; an item that isn't named waits for open orders.
-    pub sources: BTreeMap<Id, Source>,
+    /// Sources in the order of [`Planner::levels`]; reserving waits for open orders.
+    pub sources: Vec<Source>,
     /// A lot for each need, whatever the item's rule says: the fastest.
     pub lot_for_lot: bool,
+}
+
+impl Choice {
+    /// Takes an item from elsewhere.
+    pub fn set(&mut self, place: usize, source: Source) {
+        if let Some(own) = self.sources.get_mut(place) {
+            *own = source;
+        }
+    }
+}
+
+/// An item of the bill, at its place in the order of netting.
+#[derive(Clone, Debug)]
+pub(super) struct Node<'a> {
+    pub(super) id: &'a Id,
+    pub(super) item: &'a Item,
+    /// Places of the parts of its bill.
+    pub(super) parts: Vec<usize>,
+    /// Nothing starts before.
+    pub(super) frozen_until: Minute,
+    /// What is available of it; made when it is first asked for.
+    outlook: OnceCell<Outlook>,
+}
+
+/// A plan, and which items it wanted more of than there was.
+#[derive(Clone, Debug)]
+pub(super) struct Planned {
+    pub(super) plan: Plan,
+    /// By place: only where this is true, the item's source matters.
+    pub(super) asked: Vec<bool>,
 }
 
 /// What all plans of one decision share.
@@ -133,7 +165,9 @@ pub struct Planner<'a> {
     pub(super) now: Minute,
     pub(super) levels: Levels,
     pub(super) schedule: Schedule,
-    pub(super) ledgers: BTreeMap<Id, Ledger>,
+    pub(super) open: ByItem<'a>,
+    /// In the order of netting.
+    pub(super) nodes: Vec<Node<'a>>,
 }
 
 impl<'a> Planner<'a> {
@@ -143,12 +177,19 @@ impl<'a> Planner<'a> {
     /// When the bill can't be used.
     pub fn new(snapshot: &'a Snapshot, demand: &'a Demand, now: Minute) -> Result<Self, PlanError> {
         let levels = Levels::of(&demand.item, |id| snapshot.items.get(id).map(|item| item.bill.as_slice()))?;
-        let ledger = |id: &Id| {
-            let frozen = pegging::frozen_supplies(snapshot, id, frozen_until(snapshot, demand, id, now), now);
-            Ledger::with_frozen(snapshot, id, &frozen, now)
-        };
-        let ledgers = levels.order.iter().map(|(id, _)| (id.clone(), ledger(id))).collect();
-        Ok(Self { snapshot, demand, now, levels, schedule: Schedule::of(snapshot, now), ledgers })
+        let places: HashMap<&str, usize> =
+            levels.order.iter().zip(0..).map(|((id, _), at)| (&**id, at)).collect();
+        let mut nodes = Vec::with_capacity(levels.order.len());
+        for (id, _) in &levels.order {
+            let unknown = || BillError::Unknown { item: id.clone(), used_in: None };
+            let (id, item) = snapshot.items.get_key_value(id).ok_or_else(unknown)?;
+            let place = |part: &Component| places.get(&*part.item).copied();
+            let parts = item.bill.iter().filter_map(place).collect();
+            let frozen_until = frozen_until(snapshot, demand, id, now);
+            nodes.push(Node { id, item, parts, frozen_until, outlook: OnceCell::new() });
+        }
+        let (schedule, open) = (Schedule::of(snapshot, now), ByItem::of(snapshot));
+        Ok(Self { snapshot, demand, now, levels, schedule, open, nodes })
     }
 
     /// The bill's items with their low-level codes.
@@ -157,28 +198,45 @@ impl<'a> Planner<'a> {
         &self.levels
     }
 
+    /// What is available of an item of the bill.
+    pub(super) fn outlook<'s>(&self, node: &'s Node<'a>) -> &'s Outlook {
+        node.outlook.get_or_init(|| {
+            let lines = self.open.get(node.id);
+            let frozen = pegging::frozen_supplies(lines, node.frozen_until, self.now);
+            Outlook::of(&Ledger::with_frozen(lines, &frozen, self.now))
+        })
+    }
+
     /// The plan for one choice. A plan that turns out late is made again, backward from its own
     /// promises: it then starts no earlier than it must and may use what arrives meanwhile.
     ///
     /// # Errors
     /// When a chosen source can't bring an item, or there is no capacity.
     pub fn plan(&self, choice: &Choice) -> Result<Plan, PlanError> {
+        self.planned(choice).map(|planned| planned.plan)
+    }
+
+    pub(super) fn planned(&self, choice: &Choice) -> Result<Planned, PlanError> {
         let targets: Vec<Minute> = self
             .demand
             .deliveries
             .iter()
             .map(|delivery| delivery.due.unwrap_or(self.now).max(self.now))
             .collect();
-        let first = Draft::new(self, choice, &targets).finish()?;
-        let promised: Vec<Minute> = first.promises.iter().map(|promise| promise.at).collect();
+        let mut first = Draft::new(self, choice, &targets).finish()?;
+        let promised: Vec<Minute> = first.plan.promises.iter().map(|promise| promise.at).collect();
         if promised == targets {
             return Ok(first);
         }
-        let again = Draft::new(self, choice, &promised).finish();
-        Ok(match again {
-            Ok(again) if self.no_worse(&again, &first) => again,
-            _ => first,
-        })
+        let Ok(mut again) = Draft::new(self, choice, &promised).finish() else {
+            // Another source may let it succeed.
+            first.asked.fill(true);
+            return Ok(first);
+        };
+        for (a, b) in first.asked.iter_mut().zip(&mut again.asked) {
+            (*a, *b) = (*a || *b, *a || *b);
+        }
+        Ok(if self.no_worse(&again.plan, &first.plan) { again } else { first })
     }
 
     /// Pegs what stock and open orders cover of `requirements`, and finds whom that moves.
@@ -191,9 +249,10 @@ impl<'a> Planner<'a> {
         let mut moved = Vec::new();
         for (id, uses) in uses {
             let frozen_until = frozen_until(self.snapshot, self.demand, &id, self.now);
-            let before = pegging::peg(self.snapshot, &id, &[], frozen_until, self.now);
-            let mut after = pegging::peg(self.snapshot, &id, &uses, frozen_until, self.now);
-            moved.extend(pegging::moved(self.snapshot, &id, &before, &after));
+            let lines = self.open.get(&id);
+            let before = pegging::peg(lines, &[], frozen_until, self.now);
+            let mut after = pegging::peg(lines, &uses, frozen_until, self.now);
+            moved.extend(pegging::moved(lines, &before, &after));
             for (index, _, _) in uses {
                 if let Some(requirement) = requirements.get_mut(index) {
                     requirement.pegs = after.remove(&Use::Requirement(index)).unwrap_or_default();

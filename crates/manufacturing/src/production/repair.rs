@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use super::by_item::ByItem;
 use super::calendar::WorkingTime;
 use super::demand::HORIZON;
 use super::open_plant::{OpenOrder, OpenPlant, UsedBy};
@@ -92,9 +93,11 @@ impl Deal {
         let mut items: Vec<&Id> = snapshot.reserved.iter().map(|reserved| &reserved.item).collect();
         items.sort();
         items.dedup();
+        let open = ByItem::of(snapshot);
         for item in items {
-            let mut pegs = pegging::peg(snapshot, item, &[], now, now);
-            for reserved in snapshot.reserved.iter().filter(|reserved| reserved.item == *item) {
+            let lines = open.get(item);
+            let mut pegs = pegging::peg(lines, &[], now, now);
+            for reserved in &lines.reserved {
                 let own = pegs.remove(&Use::Reserved(reserved.id.clone())).unwrap_or_default();
                 let quantity = reserved.quantity - own.iter().map(|peg| peg.quantity).sum::<i64>();
                 if quantity > 0 {

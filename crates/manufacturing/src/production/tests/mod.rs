@@ -13,5 +13,6 @@ mod grpc;
 mod lot;
 mod net;
 mod plants;
+mod search;
 mod setups;
 mod trigger;

@@ -91,11 +91,9 @@ proptest! {
     #[test]
     fn netting_opens_what_building_unit_by_unit_opens(snapshot in network(), quantity in 1i64..60) {
         let demand = demand("0", &[(quantity, Some(MONDAY + 300 * DAY))]);
-        let mut sources = BTreeMap::new();
-        for (id, item) in &snapshot.items {
-            sources.insert(id.clone(), if item.make.is_some() { Source::Make } else { Source::Buy });
-        }
         let planner = Planner::new(&snapshot, &demand, MONDAY).unwrap();
+        let source = |id| if snapshot.items[id].make.is_some() { Source::Make } else { Source::Buy };
+        let sources = planner.levels().order.iter().map(|(id, _)| source(id)).collect();
         let plan = planner.plan(&Choice { sources, lot_for_lot: true }).unwrap();
         let mut stock = snapshot.items.iter().map(|(id, item)| (id.clone(), item.on_hand)).collect();
         let mut oracle = BTreeMap::new();
