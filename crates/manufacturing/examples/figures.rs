@@ -156,6 +156,7 @@ fn plant(levels: u32, parts: usize) -> Result<Snapshot, FiguresError> {
         receipts: vec![],
         reserved: vec![],
         bookings: vec![],
+        senders: [].into(),
     };
     let (mut level, mut next) = (vec![0usize], 1usize);
     for depth in 0..=levels {

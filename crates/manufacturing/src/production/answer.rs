@@ -76,6 +76,7 @@ fn capable(delivery: u32, capable: &Capable) -> pb::CapableToPromise {
         Limit::LeadTime(item) => (pb::PromiseLimit::LeadTime, &**item),
         Limit::Capacity(center) => (pb::PromiseLimit::Capacity, &**center),
         Limit::Fence(item) => (pb::PromiseLimit::Fence, &**item),
+        Limit::Sender(item) => (pb::PromiseLimit::Sender, &**item),
     };
     pb::CapableToPromise {
         delivery,
@@ -173,6 +174,7 @@ fn planned_order(snapshot: &Snapshot, own: u32, order: &Order) -> pb::PlannedOrd
         // Within 64 bits, because the plan's whole cost is.
         cost_minor: order.quantity.saturating_mul(unit).saturating_add(setup),
         state: pb::ProductionState::Planned.into(),
+        set_aside_at_sender: order.set_aside,
     }
 }
 
@@ -193,6 +195,7 @@ fn warning(warning: Warning) -> pb::Warning {
         WarningKind::OrderLate => pb::WarningKind::OrderLate,
         WarningKind::ReservationMoved => pb::WarningKind::ReservationMoved,
         WarningKind::Surplus => pb::WarningKind::Surplus,
+        WarningKind::SenderUnknown => pb::WarningKind::SenderUnknown,
     };
     let (subject, amount) = (warning.subject, warning.amount);
     pb::Warning { kind: kind.into(), text: Some(text(warning.text)), subject, amount }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::plant::{Id, Item, Receipt, Reserved, Snapshot};
+use super::plant::{Id, Item, Receipt, Reserved, Sender, Snapshot};
 
 /// What is open of one item.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,16 @@ impl<'a> Lines<'a> {
             item: snapshot.items.get(item),
             receipts: snapshot.receipts.iter().filter(|receipt| receipt.item == *item).collect(),
             reserved: snapshot.reserved.iter().filter(|reserved| reserved.item == *item).collect(),
+        }
+    }
+
+    /// Of an item where it is sent from.
+    #[must_use]
+    pub fn at(sender: &'a Sender) -> Self {
+        Self {
+            item: Some(&sender.item),
+            receipts: sender.receipts.iter().collect(),
+            reserved: sender.reserved.iter().collect(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a plan leaves behind when it is carried out: the next decision nets against it.
 
 use super::plan::Plan;
-use super::plant::{Booking, Receipt, Reserved, Snapshot};
+use super::plant::{Booking, Id, Receipt, Reserved, Snapshot};
 
 /// Open orders, reservations and bookings of one production.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +12,9 @@ pub struct Commitments {
     pub reserved: Vec<Reserved>,
     /// Bookings with the order's index.
     pub bookings: Vec<(usize, Booking)>,
+    /// What is set aside in other plants, with the order's index and the plant. Example of an id:
+    /// "P-12/t3".
+    pub sent: Vec<(usize, Id, Reserved)>,
 }
 
 impl Commitments {
@@ -43,7 +46,18 @@ impl Commitments {
                 (index, booking)
             })
         });
-        Self { receipts: receipts.collect(), reserved: reserved.collect(), bookings: bookings.collect() }
+        let sent = plan.orders.iter().enumerate().filter(|(_, order)| order.set_aside);
+        let sent = sent.filter_map(|(index, order)| {
+            let id = format!("{production}/t{}", index + 1).into();
+            let (item, quantity, at) = (order.item.clone(), order.quantity, order.start);
+            Some((index, order.supplier.clone()?, Reserved { id, item, quantity, at }))
+        });
+        Self {
+            receipts: receipts.collect(),
+            reserved: reserved.collect(),
+            bookings: bookings.collect(),
+            sent: sent.collect(),
+        }
     }
 
     /// Adds them to a snapshot.
@@ -51,5 +65,15 @@ impl Commitments {
         snapshot.receipts.extend(self.receipts);
         snapshot.reserved.extend(self.reserved);
         snapshot.bookings.extend(self.bookings.into_iter().map(|(_, booking)| booking));
+        set_aside(snapshot, self.sent);
+    }
+}
+
+/// Sets aside in the sending plants what is sent from there.
+pub fn set_aside(snapshot: &mut Snapshot, sent: Vec<(usize, Id, Reserved)>) {
+    for (_, _, reserved) in sent {
+        if let Some(sender) = snapshot.senders.get_mut(&reserved.item) {
+            sender.reserved.push(reserved);
+        }
     }
 }

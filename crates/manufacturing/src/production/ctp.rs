@@ -4,8 +4,11 @@
 //! ATP and CTP as in Vollmann, Berry & Whybark, Manufacturing Planning and Control Systems; the chain
 //! is the critical path of the plan, from the delivery down to what can't start earlier.
 
+use super::availability::Ledger;
+use super::by_item::Lines;
 use super::demand::{Demand, Source};
-use super::plan::{Plan, User, frozen_until};
+use super::pegging;
+use super::plan::{Order, Plan, User, frozen_until};
 use super::plant::{Id, Minute, Snapshot};
 
 /// Most steps of a chain: as many as a bill has levels.
@@ -24,6 +27,8 @@ pub enum Limit {
     Capacity(Id),
     /// The frozen fence of this item.
     Fence(Id),
+    /// The plant that sends this item promises it no earlier.
+    Sender(Id),
 }
 
 /// What one delivery is promised from.
@@ -93,6 +98,7 @@ fn chain(
         let fence = frozen_until(snapshot, demand, &order.item, now);
         limit = match (order.source, order.operations.first()) {
             _ if fence > now && order.start <= fence => Limit::Fence(order.item.clone()),
+            _ if order.set_aside && waits(snapshot, plan, order, now) => Limit::Sender(order.item.clone()),
             (Source::Make, Some(first)) => Limit::Capacity(first.work_center.clone()),
             _ => Limit::LeadTime(order.item.clone()),
         };
@@ -103,4 +109,14 @@ fn chain(
         }
     }
     (steps, limit)
+}
+
+/// Whether the sender couldn't promise what leaves by an order's start a minute earlier.
+fn waits(snapshot: &Snapshot, plan: &Plan, order: &Order, now: Minute) -> bool {
+    let Some(sender) = snapshot.senders.get(&order.item).filter(|_| order.start > now) else { return false };
+    let lines = Lines::at(sender);
+    let frozen = pegging::frozen_supplies(&lines, now + sender.item.fence_minutes, now);
+    let own = plan.orders.iter().filter(|other| other.set_aside && other.item == order.item);
+    let leaving = own.filter(|other| other.start <= order.start).map(|other| other.quantity).sum();
+    Ledger::with_frozen(&lines, &frozen, now).available(order.start - 1) < leaving
 }

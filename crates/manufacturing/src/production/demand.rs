@@ -80,6 +80,16 @@ pub enum PlanError {
         /// Units that nothing covers.
         missing: i64,
     },
+    /// The plant that sends the item has too little of it.
+    #[error("plant {sender} has too little of item {item} to send: {missing} units are missing")]
+    SenderShort {
+        /// Item.
+        item: Id,
+        /// Sending plant.
+        sender: Id,
+        /// Units of the lot that it can't promise.
+        missing: i64,
+    },
     /// A routing names a work centre that isn't there.
     #[error("item {item} is made on work centre {work_center}, which is not known")]
     WorkCenterUnknown {

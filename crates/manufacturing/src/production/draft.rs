@@ -8,7 +8,7 @@ use super::cost::{Cost, Sums};
 use super::demand::{PLAN_LINES_MAX, PlanError, Source};
 use super::lot_rule;
 use super::plan::{Choice, Node, Order, Plan, Planned, Planner, Promise, Requirement, User, rates, supply};
-use super::plant::{Id, LotPolicy, Minute};
+use super::plant::{Id, LotPolicy, Minute, Sender};
 
 /// A plan in the making.
 pub(super) struct Draft<'p, 'a> {
@@ -23,6 +23,17 @@ pub(super) struct Draft<'p, 'a> {
     opened: Vec<Vec<usize>>,
     /// Items of which more was wanted than there was, by place.
     asked: Vec<bool>,
+}
+
+/// One lot to open.
+struct Lot {
+    quantity: i64,
+    /// When its first user wants it.
+    need: Minute,
+    /// When the plant that sends it may, where that is known.
+    leaves: Option<Minute>,
+    /// Requirements that it covers: (requirement, units).
+    pegs: Vec<(usize, i64)>,
 }
 
 impl<'p, 'a> Draft<'p, 'a> {
@@ -129,6 +140,8 @@ impl<'p, 'a> Draft<'p, 'a> {
         let too_large = |what| PlanError::TooLarge { item: id.clone(), what };
         let lots = lot_rule::lots(item, setup, policy, open)
             .ok_or_else(|| too_large("quantities or costs of its lots"))?;
+        let mut sender = self.planner.sender(node).filter(|_| source == Source::Transfer);
+        let mut sender = sender.as_mut().map(|(sender, outlook)| (*sender, Taking::from(outlook)));
         let mut open = open.iter().copied().peekable();
         for quantity in lots {
             let (mut left, mut pegs) = (quantity, Vec::new());
@@ -146,7 +159,14 @@ impl<'p, 'a> Draft<'p, 'a> {
                 }
             }
             let need = need.unwrap_or(self.planner.now);
-            self.open_order(place, node, source, quantity, need, pegs)?;
+            let leaves = match (&mut sender, supply(item, source)) {
+                (Some((sender, taking)), Some(supply)) => {
+                    let wished = (need - supply.lead_minutes).max(node.frozen_until);
+                    Some(leaves(node, sender, taking, quantity, wished)?)
+                }
+                _ => None,
+            };
+            self.open_order(place, node, source, Lot { quantity, need, leaves, pegs })?;
         }
         let too_many = self.orders.len().max(self.requirements.len()) > PLAN_LINES_MAX;
         if too_many { Err(too_large("number of orders and reservations")) } else { Ok(()) }
@@ -159,9 +179,7 @@ impl<'p, 'a> Draft<'p, 'a> {
         place: usize,
         node: &Node<'a>,
         source: Source,
-        quantity: i64,
-        need: Minute,
-        pegs: Vec<(usize, i64)>,
+        Lot { quantity, need, leaves, pegs }: Lot,
     ) -> Result<(), PlanError> {
         let number = self.orders.len();
         let (id, item, earliest) = (node.id, node.item, node.frozen_until);
@@ -169,7 +187,7 @@ impl<'p, 'a> Draft<'p, 'a> {
         let (mut start, mut ready) = (need.max(earliest), need.max(earliest));
         let supply = supply(item, source);
         if let Some(supply) = supply {
-            start = (need - supply.lead_minutes).max(earliest);
+            start = leaves.unwrap_or((need - supply.lead_minutes).max(earliest));
             ready = start + supply.lead_minutes;
         } else if let Some(make) = &item.make
             && !make.operations.is_empty()
@@ -205,6 +223,7 @@ impl<'p, 'a> Draft<'p, 'a> {
             item,
             source,
             supplier,
+            set_aside: leaves.is_some(),
             quantity,
             need,
             start,
@@ -286,6 +305,24 @@ impl<'p, 'a> Draft<'p, 'a> {
         sums.disruption(moved, demand.disruption_cost);
         sums.cost().ok_or_else(|| PlanError::TooLarge { item: demand.item.clone(), what: "cost" })
     }
+}
+
+/// When a lot leaves the plant that sends it: as late as is in time, or when it may be promised there.
+fn leaves(
+    node: &Node<'_>,
+    sender: &Sender,
+    taking: &mut Taking<'_>,
+    quantity: i64,
+    wished: Minute,
+) -> Result<Minute, PlanError> {
+    let short = || PlanError::SenderShort {
+        item: node.id.clone(),
+        sender: sender.plant.clone(),
+        missing: quantity - taking.available(Minute::MAX),
+    };
+    let at = taking.earliest(quantity, wished).ok_or_else(short)?;
+    taking.take(at, quantity);
+    Ok(at)
 }
 
 fn ends(operations: &[Booked]) -> Option<(Minute, Minute)> {

@@ -1,11 +1,13 @@
 //! Decisions, comparisons and warnings in words, English and Chinese.
 
+use std::collections::BTreeMap;
+
 use oaas_model::Money;
 
 use super::decide::{Alternative, Reason, Verdict};
 use super::demand::{PlanError, Source};
 use super::plan::Plan;
-use super::plant::{DAY, Minute, Snapshot};
+use super::plant::{DAY, Id, Minute, Snapshot};
 
 /// Most warnings that a plan lists, the gravest first.
 pub const WARNINGS_MAX: usize = 200;
@@ -30,6 +32,8 @@ pub enum WarningKind {
     ReservationMoved,
     /// A lot is larger than what is needed.
     Surplus,
+    /// A transfer comes from a plant that isn't known here: whether it has the goods isn't checked.
+    SenderUnknown,
 }
 
 /// Something to look at.
@@ -39,9 +43,9 @@ pub struct Warning {
     pub kind: WarningKind,
     /// In words.
     pub text: Text,
-    /// Delivery's index, order's number from 1, or another production's reservation.
+    /// Delivery's index, order's number from 1, another production's reservation, or a sending plant.
     pub subject: String,
-    /// Minutes late or moved; units of surplus.
+    /// Minutes late or moved; units of surplus, or that are sent.
     pub amount: i64,
 }
 
@@ -107,7 +111,33 @@ pub fn warnings(plan: &Plan) -> Vec<Warning> {
             amount: units,
         }
     });
-    deliveries.chain(moved).chain(late).chain(surplus).take(WARNINGS_MAX).collect()
+    deliveries
+        .chain(moved)
+        .chain(unknown_senders(plan))
+        .chain(late)
+        .chain(surplus)
+        .take(WARNINGS_MAX)
+        .collect()
+}
+
+/// Plants that send something and aren't known, each with all that it sends.
+fn unknown_senders(plan: &Plan) -> impl Iterator<Item = Warning> + use<> {
+    let mut senders: BTreeMap<Id, i64> = BTreeMap::new();
+    for order in plan.orders.iter().filter(|order| order.source == Source::Transfer && !order.set_aside) {
+        let sent = senders.entry(order.supplier.clone().unwrap_or_else(|| "".into())).or_default();
+        *sent = sent.saturating_add(order.quantity);
+    }
+    senders.into_iter().map(|(sender, amount)| Warning {
+        kind: WarningKind::SenderUnknown,
+        text: Text {
+            en: format!(
+                "{sender} is no plant that is known here: whether it has the {amount} units isn't checked"
+            ),
+            zh: format!("{sender} 不是此处已知的工厂，未核实其是否有 {amount} 可调拨"),
+        },
+        subject: sender.to_string(),
+        amount,
+    })
 }
 
 /// Why the decision is as it is.
@@ -171,6 +201,9 @@ fn error_zh(error: &PlanError) -> String {
     match error {
         PlanError::Bill(error) => format!("物料清单有误：{error}"),
         PlanError::NoSource { item, missing } => format!("物料 {item} 库存不足且无来源，缺 {missing}"),
+        PlanError::SenderShort { item, sender, missing } => {
+            format!("工厂 {sender} 的物料 {item} 可调拨数量不足，缺 {missing}")
+        }
         PlanError::WorkCenterUnknown { item, work_center } => {
             format!("物料 {item} 的工作中心 {work_center} 不存在")
         }

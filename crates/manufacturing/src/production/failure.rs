@@ -115,7 +115,7 @@ pub fn plan(error: &PlanError) -> (Code, &'static str) {
         PlanError::Bill(BillError::TooLarge { .. }) | PlanError::TooLarge { .. } => {
             (Code::FailedPrecondition, "PLAN_TOO_LARGE")
         }
-        PlanError::NoSource { .. } => (Code::FailedPrecondition, "NO_SOURCE"),
+        PlanError::NoSource { .. } | PlanError::SenderShort { .. } => (Code::FailedPrecondition, "NO_SOURCE"),
         PlanError::WorkCenterUnknown { .. } => (Code::FailedPrecondition, "WORK_CENTER_UNKNOWN"),
         PlanError::NoCapacity { .. } => (Code::FailedPrecondition, "NO_CAPACITY"),
         PlanError::Late { .. } => (Code::FailedPrecondition, "DUE_DATE_INFEASIBLE"),
@@ -132,6 +132,11 @@ fn facts(failure: &Failure) -> HashMap<String, String> {
         Failure::Plan(PlanError::NoSource { item, missing }) => {
             vec![("item_id", item.to_string()), ("missing", missing.to_string())]
         }
+        Failure::Plan(PlanError::SenderShort { item, sender, missing }) => vec![
+            ("item_id", item.to_string()),
+            ("sender", sender.to_string()),
+            ("missing", missing.to_string()),
+        ],
         Failure::Plan(PlanError::Bill(BillError::Cycle { path })) => vec![("cycle", path.join(" -> "))],
         Failure::Plan(PlanError::Bill(BillError::Unknown { item, .. })) => {
             vec![("item_id", item.to_string())]

@@ -1,5 +1,6 @@
 //! `oaas.manufacturing.v1.ProductionService`: reads a snapshot, decides, commits in one transaction.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use oaas_capability::{CallContext, Context, Registration, Violation, validated};
@@ -49,7 +50,7 @@ pub struct Production {
 
 /// What a decision rests on.
 struct Basis {
-    revision: i64,
+    revisions: BTreeMap<String, i64>,
     snapshot: Snapshot,
     demand: Demand,
     now: Minute,
@@ -57,8 +58,8 @@ struct Basis {
 
 /// A decision on its way to the store and to the wire.
 struct Decided {
-    /// Revision of the plant that it rests on.
-    revision: i64,
+    /// Revisions of the plants that it rests on: its own, and those that send something.
+    revisions: BTreeMap<String, i64>,
     plan: pb::ProductionPlan,
     core: Plan,
 }
@@ -75,8 +76,8 @@ impl Production {
     }
 
     /// Decides once for each key. The decision is computed on a snapshot outside the write transaction,
-    /// so that it holds up no other writer, and committed only when the plant is still at the snapshot's
-    /// revision; plan and key are written together. A second caller finds the first one's answer, and
+    /// so that it holds up no other writer, and committed only when the plant, and those that send it
+    /// something, are still at the snapshot's revisions; plan and key are written together. A second caller finds the first one's answer, and
     /// after a crash there is either all or nothing.
     async fn trigger(
         &self,
@@ -99,7 +100,7 @@ impl Production {
             if let Some(done) = store::by_key(&mut tx, application, &request.idempotency_key).await? {
                 return answered(&done, &request);
             }
-            if store::revision(&mut tx, plant_of(&request)).await? == decided.revision {
+            if store::unchanged(&mut tx, &decided.revisions).await? {
                 return commit(tx, application, &request, decided).await;
             }
         }
@@ -165,8 +166,11 @@ impl Production {
             state: request.state(),
             quantity_good: request.quantity_good,
         };
+        let senders = store::senders_of(&mut tx, found.number).await?;
         progress::report(&mut tx, &found.plant, report, progress::read(found.state)?).await?;
-        store::revise(&mut tx, &found.plant).await?;
+        for plant in senders.iter().filter(|sender| **sender != found.plant).chain([&found.plant]) {
+            store::revise(&mut tx, plant).await?;
+        }
         let found = find(&mut tx, &request.production_id).await?;
         let production = production(&mut tx, found).await?;
         tx.commit().await?;
@@ -187,16 +191,16 @@ async fn read(
         let description = format!("must be the plant's {}, is {currency}", snapshot.currency);
         return Err(field("demand.currency", description));
     }
-    Ok(Basis { revision: store::revision(db, plant).await?, snapshot, demand, now })
+    Ok(Basis { revisions: store::revisions(db, plant, &snapshot).await?, snapshot, demand, now })
 }
 
 /// Decides, on a thread where it holds up nobody.
 async fn decide_on(basis: Basis) -> Result<Decided, Failure> {
     let work = tokio::task::spawn_blocking(move || {
-        let Basis { revision, snapshot, demand, now } = basis;
+        let Basis { revisions, snapshot, demand, now } = basis;
         let decision = decide(&snapshot, &demand, now)?;
         let plan = answer::plan(&snapshot, &demand, &decision, now);
-        Ok(Decided { revision, plan, core: decision.plan })
+        Ok(Decided { revisions, plan, core: decision.plan })
     });
     work.await.map_err(|_| Failure::Planner)?
 }

@@ -71,6 +71,10 @@ fn check(request: &pb::PutMasterDataRequest) -> Result<(), Failure> {
             let description = format!("must hold a multiple of {step} that is at least {}", lot.quantity_min);
             bad.push(Violation::new(format!("items[{at}].lot.quantity_max"), description));
         }
+        if item.transfer.as_ref().is_some_and(|transfer| transfer.supplier_id == request.plant) {
+            let field = format!("items[{at}].transfer.supplier_id");
+            bad.push(Violation::new(field, format!("must be another plant, is {:?}", request.plant)));
+        }
         bad.extend(replenishment(at, item));
     }
     for (at, bill) in request.bills.iter().enumerate() {

@@ -46,6 +46,8 @@ mod reschedule;
 #[cfg(feature = "grpc")]
 mod review;
 #[cfg(feature = "grpc")]
+mod senders;
+#[cfg(feature = "grpc")]
 mod store;
 #[cfg(feature = "grpc")]
 mod triggers;

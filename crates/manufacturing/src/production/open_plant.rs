@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::commit::Commitments;
+use super::commit::{Commitments, set_aside};
 use super::demand::Demand;
 use super::plan::{Plan, User};
 use super::plant::{Booking, Id, Minute, Snapshot};
@@ -117,5 +117,6 @@ impl OpenPlant {
             self.snapshot.reserved.push(reserved);
         }
         self.snapshot.receipts.extend(commitments.receipts);
+        set_aside(&mut self.snapshot, commitments.sent);
     }
 }

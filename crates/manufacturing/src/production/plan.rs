@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::availability::{Ledger, Outlook};
 use super::bill::{BillError, Levels};
-use super::by_item::ByItem;
+use super::by_item::{ByItem, Lines};
 use super::capacity::{Booked, Schedule};
 use super::cost::Cost;
 use super::demand::{Demand, PlanError, Source};
 use super::draft::Draft;
 use super::pegging::{self, Moved, Peg, Use};
-use super::plant::{Component, Id, Item, Minute, Snapshot, Supply};
+use super::plant::{Component, Id, Item, Minute, Sender, Snapshot, Supply};
 
 /// What a requirement is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub struct Order {
     pub source: Source,
     /// Who supplies it, when somebody else does.
     pub supplier: Option<Id>,
+    /// A transfer from a plant that is known: the goods are set aside there until the start.
+    pub set_aside: bool,
     /// Units.
     pub quantity: i64,
     /// When its first user wants it.
@@ -147,6 +149,8 @@ pub(super) struct Node<'a> {
     pub(super) frozen_until: Minute,
     /// What is available of it; made when it is first asked for.
     outlook: OnceCell<Outlook>,
+    /// The same where it is sent from, when that plant is known.
+    sender: Option<(&'a Sender, OnceCell<Outlook>)>,
 }
 
 /// A plan, and which items it wanted more of than there was.
@@ -186,7 +190,8 @@ impl<'a> Planner<'a> {
             let place = |part: &Component| places.get(&*part.item).copied();
             let parts = item.bill.iter().filter_map(place).collect();
             let frozen_until = frozen_until(snapshot, demand, id, now);
-            nodes.push(Node { id, item, parts, frozen_until, outlook: OnceCell::new() });
+            let sender = snapshot.senders.get(id).map(|sender| (sender, OnceCell::new()));
+            nodes.push(Node { id, item, parts, frozen_until, outlook: OnceCell::new(), sender });
         }
         let (schedule, open) = (Schedule::of(snapshot, now), ByItem::of(snapshot));
         Ok(Self { snapshot, demand, now, levels, schedule, open, nodes })
@@ -200,11 +205,20 @@ impl<'a> Planner<'a> {
 
     /// What is available of an item of the bill.
     pub(super) fn outlook<'s>(&self, node: &'s Node<'a>) -> &'s Outlook {
-        node.outlook.get_or_init(|| {
-            let lines = self.open.get(node.id);
-            let frozen = pegging::frozen_supplies(lines, node.frozen_until, self.now);
-            Outlook::of(&Ledger::with_frozen(lines, &frozen, self.now))
-        })
+        node.outlook.get_or_init(|| self.look(self.open.get(node.id), node.frozen_until))
+    }
+
+    /// What the plant that sends an item of the bill may promise; `None` when it isn't known. The fence
+    /// there holds also for a rush here.
+    pub(super) fn sender<'s>(&self, node: &'s Node<'a>) -> Option<(&'a Sender, &'s Outlook)> {
+        let (sender, outlook) = node.sender.as_ref()?;
+        let frozen_until = self.now + sender.item.fence_minutes;
+        Some((*sender, outlook.get_or_init(|| self.look(&Lines::at(sender), frozen_until))))
+    }
+
+    fn look(&self, lines: &Lines<'_>, frozen_until: Minute) -> Outlook {
+        let frozen = pegging::frozen_supplies(lines, frozen_until, self.now);
+        Outlook::of(&Ledger::with_frozen(lines, &frozen, self.now))
     }
 
     /// The plan for one choice. A plan that turns out late is made again, backward from its own

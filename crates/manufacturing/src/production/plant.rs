@@ -189,6 +189,19 @@ pub struct Booking {
     pub setup: i64,
 }
 
+/// Another plant that sends an item, and what is open of the item there.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// The plant.
+    pub plant: Id,
+    /// The item as it is there: stock, safety stock and fence count.
+    pub item: Item,
+    /// Open orders there.
+    pub receipts: Vec<Receipt>,
+    /// What is set aside there.
+    pub reserved: Vec<Reserved>,
+}
+
 /// All that a decision rests on, as it was at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -204,4 +217,6 @@ pub struct Snapshot {
     pub reserved: Vec<Reserved>,
     /// What is booked.
     pub bookings: Vec<Booking>,
+    /// Senders by the item that they send; a transfer from a plant that isn't known has none.
+    pub senders: BTreeMap<Id, Sender>,
 }

@@ -37,11 +37,7 @@ pub async fn report(
     report: Report,
     state: State,
 ) -> Result<(), Failure> {
-    if report.order == 0 {
-        whole(db, plant, report, state).await
-    } else {
-        order(db, plant, report, state).await
-    }
+    if report.order == 0 { whole(db, report, state).await } else { order(db, plant, report, state).await }
 }
 
 async fn order(db: &mut SqliteConnection, plant: &str, report: Report, whole: State) -> Result<(), Failure> {
@@ -62,7 +58,7 @@ async fn order(db: &mut SqliteConnection, plant: &str, report: Report, whole: St
         return Ok(());
     }
     if to != State::Cancelled && from == State::Planned {
-        issue(db, plant, report.production, report.order).await?;
+        issue(db, report.production, report.order).await?;
     }
     if to == State::Completed {
         let quantity = report.quantity_good.map_or_else(|| row.try_get("quantity"), Ok)?;
@@ -83,7 +79,7 @@ async fn order(db: &mut SqliteConnection, plant: &str, report: Report, whole: St
     Ok(())
 }
 
-async fn whole(db: &mut SqliteConnection, plant: &str, report: Report, from: State) -> Result<(), Failure> {
+async fn whole(db: &mut SqliteConnection, report: Report, from: State) -> Result<(), Failure> {
     let to = report.state;
     if !follows(from, to) {
         return Err(conflict(format!("P-{}", report.production), from, to));
@@ -104,7 +100,7 @@ async fn whole(db: &mut SqliteConnection, plant: &str, report: Report, from: Sta
         if let Some((number, state)) = open {
             return Err(conflict(format!("P-{}/{number}", report.production), read(state)?, to));
         }
-        issue(db, plant, report.production, 0).await?;
+        issue(db, report.production, 0).await?;
     }
     if to == State::Cancelled {
         release(db, report.production, None).await?;
@@ -118,13 +114,15 @@ async fn whole(db: &mut SqliteConnection, plant: &str, report: Report, from: Sta
     set(db, report.production, to).await
 }
 
-/// Takes what an order (0: the deliveries) reserved out of the stock.
-async fn issue(db: &mut SqliteConnection, plant: &str, production: i64, order: u32) -> Result<(), Failure> {
+/// Takes what an order (0: the deliveries) reserved out of the stock; of a transfer that is the stock of
+/// the plant that sends it.
+async fn issue(db: &mut SqliteConnection, production: i64, order: u32) -> Result<(), Failure> {
     let rows = sqlx::query(
-        "SELECT r.item_id, SUM(r.quantity) AS quantity, COALESCE(MAX(s.on_hand), 0) AS on_hand
+        "SELECT r.plant, r.item_id, SUM(r.quantity) AS quantity, COALESCE(MAX(s.on_hand), 0) AS on_hand
          FROM manufacturing_reservations r
          LEFT JOIN manufacturing_stock s ON s.plant = r.plant AND s.item_id = r.item_id
-         WHERE r.production = $1 AND r.order_number = $2 GROUP BY r.item_id ORDER BY r.item_id",
+         WHERE r.production = $1 AND r.order_number = $2
+         GROUP BY r.plant, r.item_id ORDER BY r.plant, r.item_id",
     );
     for row in rows.bind(production).bind(order).fetch_all(&mut *db).await? {
         let (item, quantity): (String, i64) = (row.try_get("item_id")?, row.try_get("quantity")?);
@@ -132,7 +130,7 @@ async fn issue(db: &mut SqliteConnection, plant: &str, production: i64, order: u
         if missing > 0 {
             return Err(Failure::MaterialMissing { item, missing });
         }
-        receive(db, plant, &item, -quantity).await?;
+        receive(db, row.try_get("plant")?, &item, -quantity).await?;
     }
     sqlx::query("DELETE FROM manufacturing_reservations WHERE production = $1 AND order_number = $2")
         .bind(production)

@@ -1,5 +1,7 @@
 //! Events: what one would do, and carrying one out exactly once.
 
+use std::collections::BTreeMap;
+
 use oaas_proto::oaas::manufacturing::v1 as pb;
 use oaas_store::Store;
 use prost::Message as _;
@@ -20,7 +22,7 @@ const TRIES_MAX: usize = 3;
 
 /// What an event rests on.
 struct Basis {
-    revision: i64,
+    revisions: BTreeMap<String, i64>,
     open: OpenPlant,
     event: Event,
     next_number: i64,
@@ -33,8 +35,8 @@ async fn read(
 ) -> Result<Basis, Failure> {
     let open = open_store::read(db, &request.plant, now).await?;
     let event = event_wire::event(request, &open, now)?;
-    let revision = store::revision(db, &request.plant).await?;
-    Ok(Basis { revision, open, event, next_number: store::next_number(db).await? })
+    let revisions = store::revisions(db, &request.plant, &open.snapshot).await?;
+    Ok(Basis { revisions, open, event, next_number: store::next_number(db).await? })
 }
 
 /// Runs on a thread where it holds up nobody.
@@ -116,7 +118,7 @@ pub async fn apply(
         if let Some(done) = open_store::by_key(&mut tx, application, &request.idempotency_key).await? {
             return answered(&done, &request);
         }
-        let fresh = store::revision(&mut tx, &wanted.plant).await? == ready.basis.revision
+        let fresh = store::unchanged(&mut tx, &ready.basis.revisions).await?
             && store::next_number(&mut tx).await? == ready.basis.next_number;
         if fresh {
             return commit(tx, application, &request, ready).await;

@@ -39,6 +39,9 @@ pub async fn read(
     snapshot.bookings.extend(others.into_iter().flat_map(|(_, order)| order.operations.iter().cloned()));
     snapshot.receipts.retain(|receipt| !receipt.id.starts_with(&own));
     snapshot.reserved.retain(|reserved| !reserved.id.starts_with(&own));
+    for sender in snapshot.senders.values_mut() {
+        sender.reserved.retain(|reserved| !reserved.id.starts_with(&own));
+    }
     let plan = production.plan.clone().unwrap_or_default();
     let mut demand = wire::demand(production.demand.as_ref(), now)?;
     // A due time that was said in days counts from the first decision.

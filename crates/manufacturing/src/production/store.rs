@@ -14,7 +14,7 @@ use super::commit::Commitments;
 use super::demand::PlanError;
 use super::failure::Failure;
 use super::plant::{Booking, Component, Id, Minute, Receipt, Reserved, Snapshot};
-use super::wire;
+use super::{senders, wire};
 
 /// Owner of the tables' migrations.
 const OWNER: &str = "manufacturing_production";
@@ -113,6 +113,8 @@ macro_rules! of_bill {
     };
 }
 
+pub(super) use of_bill;
+
 /// A production as it is stored.
 #[derive(Debug)]
 pub struct Stored {
@@ -166,6 +168,34 @@ pub async fn revision(db: &mut SqliteConnection, plant: &str) -> Result<i64, Fai
     revision.ok_or_else(|| Failure::PlantUnknown(plant.to_owned()))
 }
 
+/// The revisions of a plant and of all known plants that send it something.
+pub async fn revisions(
+    db: &mut SqliteConnection,
+    plant: &str,
+    snapshot: &Snapshot,
+) -> Result<BTreeMap<String, i64>, Failure> {
+    let mut revisions = BTreeMap::from([(plant.to_owned(), revision(db, plant).await?)]);
+    for sender in snapshot.senders.values().filter(|sender| *sender.plant != *plant) {
+        if !revisions.contains_key(&*sender.plant) {
+            revisions.insert(sender.plant.to_string(), revision(db, &sender.plant).await?);
+        }
+    }
+    Ok(revisions)
+}
+
+/// Whether all plants are still at these revisions.
+pub async fn unchanged(
+    db: &mut SqliteConnection,
+    revisions: &BTreeMap<String, i64>,
+) -> Result<bool, Failure> {
+    for (plant, known) in revisions {
+        if revision(db, plant).await? != *known {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Says that something changed on which a decision may rest.
 pub async fn revise(db: &mut SqliteConnection, plant: &str) -> Result<(), Failure> {
     let query = sqlx::query("UPDATE manufacturing_plants SET revision = revision + 1 WHERE plant = $1");
@@ -190,6 +220,7 @@ pub async fn snapshot(
         receipts: Vec::new(),
         reserved: Vec::new(),
         bookings: Vec::new(),
+        senders: BTreeMap::new(),
     };
     let rows = sqlx::query(of_bill!(
         "SELECT i.item_id, i.body, COALESCE(s.on_hand, 0) AS on_hand FROM closure
@@ -248,6 +279,7 @@ pub async fn snapshot(
     if item.is_empty() && snapshot.items.len() > PLANT_ITEMS_MAX {
         return Err(Failure::Plan(PlanError::TooLarge { item: plant_id.into(), what: "number of items" }));
     }
+    senders::read(db, plant_id, item, &mut snapshot).await?;
     work_centers(db, plant_id, &zone, now, &mut snapshot).await?;
     Ok(snapshot)
 }
@@ -338,6 +370,13 @@ fn stored(row: &sqlx::sqlite::SqliteRow) -> Result<Stored, Failure> {
     })
 }
 
+/// Plants in which a production has something set aside.
+pub async fn senders_of(db: &mut SqliteConnection, production: i64) -> Result<Vec<String>, Failure> {
+    let query =
+        sqlx::query_scalar("SELECT DISTINCT plant FROM manufacturing_reservations WHERE production = $1");
+    Ok(query.bind(production).fetch_all(db).await?)
+}
+
 /// States of a production's orders by their numbers.
 pub async fn order_states(db: &mut SqliteConnection, production: i64) -> Result<BTreeMap<u32, i32>, Failure> {
     let rows = sqlx::query("SELECT number, state FROM manufacturing_orders WHERE production = $1");
@@ -396,24 +435,41 @@ pub async fn insert(db: &mut SqliteConnection, new: &New<'_>) -> Result<(), Fail
             Some(pb::reservation::UsedBy::PlannedOrder(number)) => number,
             _ => 0,
         };
-        sqlx::query(
-            "INSERT INTO manufacturing_reservations (plant, reservation_id, item_id, quantity, at_minute,
-                production, order_number) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(&demand.plant)
-        .bind(&*reserved.id)
-        .bind(&*reserved.item)
-        .bind(reserved.quantity)
-        .bind(reserved.at)
-        .bind(new.number)
-        .bind(user)
-        .execute(&mut *db)
-        .await?;
+        put_reserved(db, &demand.plant, reserved, (new.number, user)).await?;
+    }
+    for (order, sender, reserved) in &new.commitments.sent {
+        let order = u32::try_from(*order).unwrap_or(u32::MAX).saturating_add(1);
+        put_reserved(db, sender, reserved, (new.number, order)).await?;
+        // What it may promise is less now.
+        revise(db, sender).await?;
     }
     for (order, booking) in &new.commitments.bookings {
         let order = u32::try_from(*order).unwrap_or(u32::MAX).saturating_add(1);
         put_booking(db, &demand.plant, booking, (new.number, order)).await?;
     }
+    Ok(())
+}
+
+/// Writes what an order of a production sets aside; order 0 is its deliveries.
+async fn put_reserved(
+    db: &mut SqliteConnection,
+    plant: &str,
+    reserved: &Reserved,
+    (production, order): (i64, u32),
+) -> Result<(), Failure> {
+    sqlx::query(
+        "INSERT INTO manufacturing_reservations (plant, reservation_id, item_id, quantity, at_minute,
+            production, order_number) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(plant)
+    .bind(&*reserved.id)
+    .bind(&*reserved.item)
+    .bind(reserved.quantity)
+    .bind(reserved.at)
+    .bind(production)
+    .bind(order)
+    .execute(db)
+    .await?;
     Ok(())
 }
 

@@ -78,7 +78,7 @@ fn trigger(key: &str, quantity: i64) -> pb::TriggerProductionRequest {
     pb::TriggerProductionRequest { idempotency_key: key.into(), demand: Some(demand) }
 }
 
-async fn on(store: Store) -> Production {
+pub async fn on(store: Store) -> Production {
     let clock = Arc::new(ManualClock::at_unix_ns(MONDAY * 60_000_000_000));
     Production::open(&Context { store, clock }).await.unwrap()
 }

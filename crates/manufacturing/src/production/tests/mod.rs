@@ -15,4 +15,7 @@ mod net;
 mod plants;
 mod search;
 mod setups;
+mod transfer;
+#[cfg(feature = "grpc")]
+mod transfers_grpc;
 mod trigger;

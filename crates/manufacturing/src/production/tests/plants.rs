@@ -20,6 +20,7 @@ pub fn plant() -> Snapshot {
         receipts: vec![],
         reserved: vec![],
         bookings: vec![],
+        senders: [].into(),
     }
 }
 
