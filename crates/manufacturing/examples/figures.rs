@@ -111,7 +111,7 @@ fn decisions(levels: u32, parts: usize) -> Result<(), FiguresError> {
 fn events(productions: usize) -> Result<(), FiguresError> {
     let snapshot = plant(2, 3)?;
     let (orders, uses) = ([].into(), [].into());
-    let mut open = OpenPlant { snapshot, orders, uses, deliveries: vec![] };
+    let mut open = OpenPlant { snapshot, orders, uses, deliveries: vec![], outages: vec![] };
     for number in 0..productions {
         let day = 20 + i64::try_from(number * 37 % 60).unwrap_or_default();
         let demand = Demand {

@@ -11,6 +11,7 @@ use super::commit::Commitments;
 use super::decide::{Decision, decide};
 use super::demand::{Delivery, Demand, PlanError};
 use super::hysteresis::Hysteresis;
+use super::lift;
 use super::open_plant::{OpenDelivery, OpenOrder, OpenPlant};
 use super::plant::{DAY, Id, Minute};
 use super::repair::{Deal, Outage, Placed, Repaired, Terms, Uncovered, repair};
@@ -33,6 +34,8 @@ pub enum Event {
         /// Units.
         units: i64,
     },
+    /// Machines that work again: what is out of order there is so no longer from `from` on.
+    Repaired(Outage),
 }
 
 /// By which measure an event is answered.
@@ -111,10 +114,14 @@ pub fn impact(
     next_number: i64,
     now: Minute,
 ) -> Result<Impact, PlanError> {
+    if let Event::Repaired(over) = event {
+        return repaired(open, over, policy, now);
+    }
     let (mut changed, mut plans) = (open.clone(), Vec::new());
     let mut terms = Terms { fence: policy.fence, ..Terms::default() };
     match event {
         Event::Breakdown(outage) => terms.outage = Some(outage.clone()),
+        Event::Repaired(_) => {}
         Event::Late(id, at) => {
             known(open, id)?;
             terms.ready_at.insert(id.clone(), *at);
@@ -155,6 +162,19 @@ pub fn impact(
         i128::try_from(moves).unwrap_or_default() * i128::from(policy.disruption_cost),
     ];
     Ok(Impact { orders, promises, uncovered: deal.uncovered().to_vec(), plans, dealt_anew, cost })
+}
+
+/// What moves earlier when machines work again.
+fn repaired(open: &OpenPlant, over: &Outage, policy: &Policy, now: Minute) -> Result<Impact, PlanError> {
+    let unknown = || BillError::Unknown { item: over.work_center.clone(), used_in: None };
+    let (changed, placed) = lift::shorten(open, over, now).ok_or_else(unknown)?;
+    let deal = Deal::of(&changed.snapshot, now);
+    let lifted = lift::lift(&changed, placed, &deal, policy, now);
+    let orders = moved(open, &changed, &lifted, now);
+    let moves = i128::try_from(orders.len()).unwrap_or_default() * i128::from(policy.disruption_cost);
+    let cost = [lateness_cost(&changed, &lifted), 0, moves];
+    let (promises, uncovered) = (promises(&changed, &lifted), lifted.uncovered);
+    Ok(Impact { orders, promises, uncovered, plans: Vec::new(), dealt_anew: false, cost })
 }
 
 fn known(open: &OpenPlant, id: &Id) -> Result<(), PlanError> {

@@ -10,7 +10,7 @@ use super::explain::{Text, span};
 use super::failure::{self, Failure};
 use super::hysteresis::Hysteresis;
 use super::open_plant::OpenPlant;
-use super::plant::{Id, Minute};
+use super::plant::{Booking, Id, Minute};
 use super::repair::{Outage, Uncovered};
 use super::wire::{self, timestamp};
 
@@ -61,6 +61,7 @@ pub fn event(request: &pb::RescheduleImpactRequest, open: &OpenPlant, now: Minut
             let work_center = down.work_center_id.as_str().into();
             Ok(Event::Breakdown(Outage { work_center, machine, from, until }))
         }
+        Some(Wire::Repaired(repaired)) => over(repaired, open, now),
         Some(Wire::LateSupply(late)) => {
             let at = late.available_time.as_ref();
             let Some(at) = at.filter(|at| wire::in_range(at)).map(wire::minute_after) else {
@@ -80,6 +81,35 @@ pub fn event(request: &pb::RescheduleImpactRequest, open: &OpenPlant, now: Minut
         }
         Some(Wire::YieldLoss(loss)) => yield_loss(open, loss),
     }
+}
+
+/// A machine that works again, where one is out of order.
+fn over(repaired: &pb::Repaired, open: &OpenPlant, now: Minute) -> Result<Event, Failure> {
+    if repaired.at_time.as_ref().is_some_and(|at| !wire::in_range(at)) {
+        return Err(field("event.repaired.at_time", "must be between 1970 and 2200"));
+    }
+    // From a minute on all of which it works.
+    let from = repaired.at_time.as_ref().map_or(now, wire::minute_after).max(now);
+    let machine = usize::try_from(repaired.machine).unwrap_or(usize::MAX).checked_sub(1);
+    let here = |down: &&Booking| *down.work_center == *repaired.work_center_id;
+    let known = || open.outages.iter().filter(here);
+    if known().next().is_none() {
+        let description = format!("must have a breakdown, is {:?}", repaired.work_center_id);
+        return Err(field("event.repaired.work_center_id", description));
+    }
+    let mine = known().filter(|down| machine.is_none_or(|machine| machine == down.machine));
+    let until = mine.map(|down| down.end).max().unwrap_or_default();
+    if until == 0 {
+        return Err(field(
+            "event.repaired.machine",
+            format!("must be out of order, is {}", repaired.machine),
+        ));
+    }
+    if until <= from {
+        return Err(field("event.repaired.at_time", "must be before the end of the breakdown"));
+    }
+    let work_center = repaired.work_center_id.as_str().into();
+    Ok(Event::Repaired(Outage { work_center, machine, from, until }))
 }
 
 fn yield_loss(open: &OpenPlant, loss: &pb::YieldLoss) -> Result<Event, Failure> {
@@ -152,7 +182,15 @@ pub fn plan(open: &OpenPlant, new: &NewPlan, now: Minute) -> pb::ProductionPlan 
 
 fn explanation(impact: &Impact) -> Text {
     let (orders, promises) = (impact.orders.len(), impact.promises.len());
-    let latest = impact.promises.iter().map(|promise| promise.after - promise.delivery.promise).max();
+    let later = || impact.promises.iter().map(|promise| promise.after - promise.delivery.promise);
+    if later().any(|later| later < 0) {
+        let most = span(later().map(|later| -later).max().unwrap_or_default());
+        return Text {
+            en: format!("{orders} orders move, {promises} promises are earlier, by at most {}", most.en),
+            zh: format!("{orders} 个订单移动，{promises} 个承诺提前，最多 {}", most.zh),
+        };
+    }
+    let latest = later().max();
     let latest = span(latest.unwrap_or_default());
     Text {
         en: format!("{orders} orders move, {promises} promises change, by at most {}", latest.en),

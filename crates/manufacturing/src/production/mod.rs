@@ -18,6 +18,7 @@ mod draft;
 pub mod event;
 pub mod explain;
 pub mod hysteresis;
+pub mod lift;
 pub mod lot;
 mod lot_rule;
 pub mod open_plant;

@@ -44,8 +44,10 @@ pub struct OpenDelivery {
     pub reference: String,
     /// When it is due.
     pub due: Option<Minute>,
-    /// When it was promised.
+    /// When it is promised now.
     pub promise: Minute,
+    /// When it was promised first.
+    pub first: Minute,
     /// What a day of lateness costs, minor units.
     pub lateness_cost_per_day: i64,
 }
@@ -62,6 +64,8 @@ pub struct OpenPlant {
     pub uses: BTreeMap<Id, UsedBy>,
     /// Deliveries.
     pub deliveries: Vec<OpenDelivery>,
+    /// Machines that don't work; among the bookings of the snapshot too.
+    pub outages: Vec<Booking>,
 }
 
 impl OpenPlant {
@@ -102,12 +106,14 @@ impl OpenPlant {
                 }
                 (User::Delivery(_), None) => continue,
                 (User::Delivery(index), Some((demand, reference))) => {
+                    let promise = plan.promises.get(index).map_or(requirement.use_at, |promise| promise.at);
                     self.deliveries.push(OpenDelivery {
                         production: production.clone(),
                         index: u32::try_from(index).unwrap_or(u32::MAX),
                         reference: reference.to_owned(),
                         due: demand.deliveries.get(index).and_then(|delivery| delivery.due),
-                        promise: plan.promises.get(index).map_or(requirement.use_at, |promise| promise.at),
+                        promise,
+                        first: promise,
                         lateness_cost_per_day: demand.lateness_cost_per_day.unwrap_or_default(),
                     });
                     Some(UsedBy::Delivery(self.deliveries.len() - 1))

@@ -37,7 +37,7 @@ pub async fn read(db: &mut SqliteConnection, plant: &str, now: Minute) -> Result
     // They come with their orders below.
     snapshot.bookings.clear();
     let (orders, uses) = (BTreeMap::new(), BTreeMap::new());
-    let mut open = OpenPlant { snapshot, orders, uses, deliveries: Vec::new() };
+    let mut open = OpenPlant { snapshot, orders, uses, deliveries: Vec::new(), outages: Vec::new() };
     let rows = sqlx::query(
         "SELECT number, request, response FROM manufacturing_productions
          WHERE plant = $1 AND state IN ($2, $3) ORDER BY number LIMIT $4",
@@ -53,9 +53,13 @@ pub async fn read(db: &mut SqliteConnection, plant: &str, now: Minute) -> Result
         let response = pb::TriggerProductionResponse::decode(row.try_get::<&[u8], _>("response")?);
         let demand = request.map_err(|_| Failure::Corrupt("request"))?.demand.unwrap_or_default();
         let mut plan = response.map_err(|_| Failure::Corrupt("answer"))?.plan.unwrap_or_default();
+        let promised = plan.deliveries.iter().map(|delivery| delivery.promise_time.as_ref());
+        let first: Vec<Minute> =
+            promised.map(|time| time.map(wire::minute_before).unwrap_or_default()).collect();
         overlay(db, own, &mut plan).await?;
         let states = store::order_states(db, own).await?;
-        add(&mut open, &mut places, own, &demand, &plan, &states);
+        let stored = Stored { number: own, demand, plan, first };
+        add(&mut open, &mut places, &stored, &states);
     }
     bookings(db, plant, now, &mut open).await?;
     let rows = sqlx::query(
@@ -76,15 +80,24 @@ pub async fn read(db: &mut SqliteConnection, plant: &str, now: Minute) -> Result
     Ok(open)
 }
 
+/// One production as it is stored, with its present times.
+struct Stored {
+    number: i64,
+    demand: pb::ProductionDemand,
+    plan: pb::ProductionPlan,
+    /// When its deliveries were promised first.
+    first: Vec<Minute>,
+}
+
 /// Adds the open orders and the deliveries of one production.
 fn add(
     open: &mut OpenPlant,
     places: &mut BTreeMap<(i64, u32), usize>,
-    own: i64,
-    demand: &pb::ProductionDemand,
-    plan: &pb::ProductionPlan,
+    stored: &Stored,
     states: &BTreeMap<u32, i32>,
 ) {
+    let Stored { number: own, demand, plan, first } = stored;
+    let own = *own;
     let minute = |time: Option<&prost_types::Timestamp>| time.map(wire::minute_before).unwrap_or_default();
     let at: BTreeMap<&Id, Minute> =
         open.snapshot.receipts.iter().map(|receipt| (&receipt.id, receipt.at)).collect();
@@ -104,8 +117,9 @@ fn add(
     }
     for reservation in &plan.reservations {
         let Some(pb::reservation::UsedBy::Delivery(index)) = reservation.used_by else { continue };
-        let delivery = usize::try_from(index).ok().and_then(|index| plan.deliveries.get(index));
-        let Some(delivery) = delivery else { continue };
+        let delivery =
+            usize::try_from(index).ok().and_then(|at| Some((plan.deliveries.get(at)?, first.get(at)?)));
+        let Some((delivery, first)) = delivery else { continue };
         places.insert((own, reservation.number), open.deliveries.len());
         open.deliveries.push(OpenDelivery {
             production: format!("P-{own}").into(),
@@ -113,6 +127,7 @@ fn add(
             reference: demand.order_reference.clone(),
             due: delivery.due_time.as_ref().map(wire::minute_before),
             promise: minute(delivery.promise_time.as_ref()),
+            first: *first,
             lateness_cost_per_day: demand.lateness_cost_minor_per_day.unwrap_or_default(),
         });
     }
@@ -143,7 +158,12 @@ async fn bookings(
         let id = order_id(row.try_get("production")?, row.try_get("order_number")?);
         match open.orders.get_mut(&id) {
             Some(order) => order.operations.push(booking),
-            None if booking.end > now => open.snapshot.bookings.push(booking),
+            None if booking.end > now => {
+                if row.try_get::<i64, _>("production")? == 0 {
+                    open.outages.push(booking.clone());
+                }
+                open.snapshot.bookings.push(booking);
+            }
             None => {}
         }
     }
@@ -234,8 +254,12 @@ pub async fn put_order(db: &mut SqliteConnection, plant: &str, order: &MovedOrde
     Ok(())
 }
 
-/// Writes a promise.
-pub async fn put_promise(db: &mut SqliteConnection, promise: &ChangedPromise) -> Result<(), Failure> {
+/// Writes a promise; `last` is that of the production's last delivery.
+pub async fn put_promise(
+    db: &mut SqliteConnection,
+    promise: &ChangedPromise,
+    last: Minute,
+) -> Result<(), Failure> {
     let production = number(&promise.delivery.production)?;
     sqlx::query(
         "INSERT INTO manufacturing_promises (production, delivery, promise_minute) VALUES ($1, $2, $3)
@@ -246,13 +270,11 @@ pub async fn put_promise(db: &mut SqliteConnection, promise: &ChangedPromise) ->
     .bind(promise.after)
     .execute(&mut *db)
     .await?;
-    sqlx::query(
-        "UPDATE manufacturing_productions SET promise_minute = MAX(promise_minute, $2) WHERE number = $1",
-    )
-    .bind(production)
-    .bind(promise.after)
-    .execute(&mut *db)
-    .await?;
+    sqlx::query("UPDATE manufacturing_productions SET promise_minute = $2 WHERE number = $1")
+        .bind(production)
+        .bind(last)
+        .execute(&mut *db)
+        .await?;
     // The deliveries are the first reservations, in their order.
     sqlx::query(
         "UPDATE manufacturing_reservations SET at_minute = $3 WHERE production = $1 AND reservation_id = $2",
@@ -323,6 +345,21 @@ pub async fn put_outage(
             setup: 0,
         };
         store::put_booking(db, plant, &booking, (0, 0)).await?;
+    }
+    Ok(())
+}
+
+/// Ends the outages of machines from a minute on.
+pub async fn end_outages(db: &mut SqliteConnection, plant: &str, over: &Outage) -> Result<(), Failure> {
+    let machine = over.machine.map(|machine| i64::try_from(machine).unwrap_or(i64::MAX));
+    for query in [
+        "DELETE FROM manufacturing_bookings WHERE plant = $1 AND production = 0 AND work_center_id = $2
+         AND ($3 IS NULL OR machine = $3) AND start_minute >= $4",
+        "UPDATE manufacturing_bookings SET end_minute = $4 WHERE plant = $1 AND production = 0
+         AND work_center_id = $2 AND ($3 IS NULL OR machine = $3) AND end_minute > $4",
+    ] {
+        let query = sqlx::query(query).bind(plant).bind(&*over.work_center).bind(machine).bind(over.from);
+        query.execute(&mut *db).await?;
     }
     Ok(())
 }

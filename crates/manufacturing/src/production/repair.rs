@@ -120,6 +120,12 @@ impl Deal {
         covers.iter().filter_map(order).max()
     }
 
+    /// Open orders that a use gets something of.
+    pub fn orders(&self, id: &Id) -> impl Iterator<Item = &Id> {
+        let covers = self.supplies.get(id).map_or(&[][..], |(_, covers)| covers.as_slice());
+        covers.iter().filter_map(|cover| if let Cover::Receipt(id) = cover { Some(id) } else { None })
+    }
+
     /// Uses that nothing covers.
     #[must_use]
     pub fn uncovered(&self) -> &[Uncovered] {
@@ -384,7 +390,7 @@ impl<'a> Shop<'a> {
 }
 
 /// The first start from `bound` on at which `length` minutes are free.
-fn first_room(busy: Option<&Vec<(i64, i64)>>, bound: i64, length: i64) -> i64 {
+pub(super) fn first_room(busy: Option<&Vec<(i64, i64)>>, bound: i64, length: i64) -> i64 {
     let mut taken: Vec<(i64, i64)> = busy.map_or_else(Vec::new, |busy| {
         busy.iter().copied().filter(|(from, to)| from < to && *to > bound).collect()
     });

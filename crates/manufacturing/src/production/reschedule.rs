@@ -12,7 +12,7 @@ use super::event::{self, Event, Impact};
 use super::event_wire;
 use super::failure::Failure;
 use super::open_plant::OpenPlant;
-use super::plant::Minute;
+use super::plant::{Id, Minute};
 use super::store::{self, New};
 use super::{open_store, wire};
 
@@ -160,6 +160,7 @@ async fn commit(
             let machines = center.map_or(1, |center| center.machines);
             open_store::put_outage(&mut tx, plant, outage, machines).await?;
         }
+        Event::Repaired(over) => open_store::end_outages(&mut tx, plant, over).await?,
         Event::Late(id, at) => open_store::put_late(&mut tx, plant, id, *at).await?,
         Event::Loss { id, item, units } => {
             open_store::put_loss(&mut tx, plant, (id, item), *units).await?;
@@ -195,7 +196,8 @@ async fn commit(
         open_store::put_order(&mut tx, plant, order).await?;
     }
     for promise in &impact.promises {
-        open_store::put_promise(&mut tx, promise).await?;
+        let last = last_promise(&basis.open, &impact, &promise.delivery.production);
+        open_store::put_promise(&mut tx, promise, last).await?;
     }
     let event_id = format!("E-{number}");
     let response = pb::ApplyEventResponse { event_id, impact: Some(answer), production_ids };
@@ -203,6 +205,19 @@ async fn commit(
     store::revise(&mut tx, plant).await?;
     tx.commit().await?;
     Ok(response)
+}
+
+/// When the last delivery of a production is promised after an event.
+fn last_promise(open: &OpenPlant, impact: &Impact, production: &Id) -> Minute {
+    let own = open.deliveries.iter().filter(|delivery| delivery.production == *production);
+    let after = own.map(|delivery| {
+        let changed = impact.promises.iter().find(|changed| {
+            changed.delivery.production == *production && changed.delivery.index == delivery.index
+        });
+        changed.map_or(delivery.promise, |changed| changed.after)
+    });
+    let opened = impact.promises.iter().filter(|changed| changed.delivery.production == *production);
+    after.chain(opened.map(|changed| changed.after)).max().unwrap_or_default()
 }
 
 /// The demand of a new production, as it is stored.

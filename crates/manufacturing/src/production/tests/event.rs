@@ -14,9 +14,9 @@ use crate::production::repair::{Deal, Outage, Repaired, Terms, repair};
 use crate::production::tests::plants::{MONDAY, center, demand, make, part, plant, receipt, supply};
 
 /// Carries decisions out, one production each, and forgets that they are new.
-fn open(snapshot: Snapshot, demands: &[Demand]) -> OpenPlant {
+pub fn open(snapshot: Snapshot, demands: &[Demand]) -> OpenPlant {
     let (orders, uses) = (BTreeMap::new(), BTreeMap::new());
-    let mut open = OpenPlant { snapshot, orders, uses, deliveries: vec![] };
+    let mut open = OpenPlant { snapshot, orders, uses, deliveries: vec![], outages: vec![] };
     for (number, demand) in (1..).zip(demands) {
         let decision = decide(&open.booked(|_| true), demand, MONDAY).unwrap();
         open.open(&format!("P-{number}").into(), &decision.plan, Some((demand, "SO")));
@@ -26,7 +26,7 @@ fn open(snapshot: Snapshot, demands: &[Demand]) -> OpenPlant {
 }
 
 /// A line on which a unit takes an hour; frames come from a supplier in two days.
-fn line(fence_days: i64) -> Snapshot {
+pub fn line(fence_days: i64) -> Snapshot {
     let mut plant = plant();
     plant.work_centers.insert("line".into(), center(1));
     let bike = Item {
@@ -41,7 +41,7 @@ fn line(fence_days: i64) -> Snapshot {
     plant
 }
 
-fn due(quantity: i64, at: Minute) -> Demand {
+pub fn due(quantity: i64, at: Minute) -> Demand {
     Demand {
         lateness_cost_per_day: Some(1_440),
         rush: true,

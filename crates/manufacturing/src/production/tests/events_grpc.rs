@@ -267,3 +267,64 @@ async fn triggers_say_what_would_be_made_and_by_when() {
     let status = service.evaluate_triggers(Request::new(request)).await.unwrap_err();
     assert_eq!(reason(&status), "ITEM_UNKNOWN");
 }
+
+fn repaired(machine: u32, at: i64) -> pb::RescheduleImpactRequest {
+    let at_time = monday(at);
+    asked(Event::Repaired(pb::Repaired { work_center_id: "line".into(), machine, at_time }))
+}
+
+#[tokio::test]
+async fn a_breakdown_that_is_over_early_gives_back_the_dates_once() {
+    let service = memory().await;
+    let week = 7 * 1_440;
+    let first = triggered(&service, "k", 5).await.plan.unwrap();
+    let refused = apply(&service, "r", repaired(0, week)).await.unwrap_err();
+    assert_eq!(reason(&refused), "event.repaired.work_center_id");
+    apply(&service, "e", breakdown()).await.unwrap();
+    let late = production(&service, "P-1").await;
+    assert!(!late.on_time && late.promise_time != first.promise_time);
+    // Moving the order costs 100 and saves nothing that has a price, so it stays.
+    let mut request = repaired(0, week);
+    let kept = look(&service, request.clone()).await.without_fence.unwrap();
+    assert!(kept.moved_orders.is_empty());
+    request.disruption_cost_minor = 0;
+    let looked = look(&service, request.clone()).await.with_fence.unwrap();
+    assert_eq!(production(&service, "P-1").await, late, "looking writes nothing");
+    let answer = apply(&service, "r", request.clone()).await.unwrap();
+    let impact = answer.impact.clone().unwrap();
+    assert_eq!(impact, looked);
+    assert_eq!((impact.moved_orders.len(), impact.changed_promises.len()), (1, 1));
+    assert!(impact.moved_orders[0].later_minutes < 0 && impact.changed_promises[0].later_minutes < 0);
+    assert_eq!(impact.changed_promises[0].late_minutes, 0);
+    let back = production(&service, "P-1").await;
+    assert_eq!((back.on_time, back.promise_time), (true, first.promise_time));
+    let order = |plan: &pb::ProductionPlan| plan.planned_orders[0].clone();
+    assert_eq!(order(&back).ready_time, order(&first).ready_time);
+    let list = pb::ListProductionsRequest { plant: "suzhou".into(), ..Default::default() };
+    let listed = service.list_productions(Request::new(list)).await.unwrap().into_inner();
+    assert_eq!(listed.productions[0].promise_time, first.promise_time);
+    // The same key is the same event, and there is nothing left to repair.
+    assert_eq!(apply(&service, "r", request.clone()).await.unwrap(), answer);
+    let again = apply(&service, "r2", request).await.unwrap_err();
+    assert_eq!(reason(&again), "event.repaired.work_center_id");
+}
+
+#[tokio::test]
+async fn a_repair_may_be_foreseen_and_leaves_the_outage_until_then() {
+    let service = memory().await;
+    let (week, day) = (7 * 1_440, 1_440);
+    apply(&service, "e", breakdown()).await.unwrap();
+    let late = apply(&service, "l", repaired(1, 2 * week)).await.unwrap_err();
+    assert_eq!(reason(&late), "event.repaired.at_time");
+    let other = apply(&service, "m", repaired(2, week + day)).await.unwrap_err();
+    assert_eq!(reason(&other), "event.repaired.machine");
+    apply(&service, "r", repaired(1, week + 2 * day)).await.unwrap();
+    // The line is down on Monday and Tuesday still: eighteen bikes, setup and all, take 570 minutes, and are
+    // wanted on that Friday.
+    let plan = triggered(&service, "k", 18).await.plan.unwrap();
+    let down = (monday(week).unwrap().seconds, monday(week + 2 * day).unwrap().seconds);
+    for operation in plan.planned_orders.iter().flat_map(|order| &order.operations) {
+        let (start, end) = (operation.start_time.unwrap().seconds, operation.end_time.unwrap().seconds);
+        assert!(end <= down.0 || start >= down.1, "{start} to {end} is in the outage");
+    }
+}

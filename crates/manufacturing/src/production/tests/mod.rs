@@ -10,6 +10,7 @@ mod events_grpc;
 mod fence;
 #[cfg(feature = "grpc")]
 mod grpc;
+mod lift;
 mod lot;
 mod net;
 mod plants;
