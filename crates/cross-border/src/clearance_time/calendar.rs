@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::hours::{Hours, Span};
 use super::working_days::WorkingDays;
 use crate::Country;
 
@@ -19,17 +20,20 @@ pub enum Opening {
     WorkingDays,
     /// From 8 to 18 o'clock on each working day.
     OfficeHours,
+    /// As somebody said.
+    Configured,
 }
 
 impl Opening {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::WorkingDays, Self::OfficeHours];
+    /// Both that are learned.
+    pub const LEARNED: [Self; 2] = [Self::WorkingDays, Self::OfficeHours];
 
-    /// First and last hour.
-    fn hours(self) -> (i8, i8) {
+    /// The span of each working day, where it is the same in all offices.
+    fn span(self) -> Option<Span> {
         match self {
-            Self::WorkingDays => (0, 24),
-            Self::OfficeHours => (8, 18),
+            Self::WorkingDays => Some((0, 1_440)),
+            Self::OfficeHours => Some((480, 1_080)),
+            Self::Configured => None,
         }
     }
 
@@ -39,6 +43,7 @@ impl Opening {
         match self {
             Self::WorkingDays => "working_days",
             Self::OfficeHours => "office_hours",
+            Self::Configured => "configured",
         }
     }
 }
@@ -48,6 +53,8 @@ impl Opening {
 pub struct Calendar {
     country: Country,
     opening: Opening,
+    /// Of the hours that were said; 0 of learned ones.
+    digest: u64,
     /// In their order, without overlap.
     open: Vec<Open>,
     /// Working time in all of them.
@@ -65,37 +72,59 @@ struct Open {
 }
 
 impl Calendar {
-    /// That of the offices of `country` which work so; `None` when its working days are not known.
+    /// That of the offices of `country` which work so; `None` when its working days are not known, or when the
+    /// hours are each office's own.
     #[must_use]
     pub fn new(country: Country, opening: Opening) -> Option<Self> {
-        let days = WorkingDays::of(country)?;
-        let zone = TimeZone::get(&days.zone).ok()?;
-        let (first, last) = opening.hours();
-        let moment = |date: Date, hour: i8| -> Option<i64> {
-            let (date, hour) = if hour == 24 { (date.tomorrow().ok()?, 0) } else { (date, hour) };
-            let at = zone.to_ambiguous_timestamp(date.at(hour, 0, 0, 0)).compatible().ok()?;
+        let (days, span) = (WorkingDays::of(country)?, [opening.span()?]);
+        let on = |date: Date| if days.is_worked(date) { &span[..] } else { &[] };
+        Self::lay_out(country, opening, 0, &days.zone, on)
+    }
+
+    /// That of an office whose hours were said.
+    #[must_use]
+    pub fn of_hours(hours: &Hours) -> Option<Self> {
+        let (country, digest) = (hours.country(), hours.digest());
+        Self::lay_out(country, Opening::Configured, digest, hours.zone(), |date| hours.on(date))
+    }
+
+    fn lay_out<'a>(
+        country: Country,
+        opening: Opening,
+        digest: u64,
+        zone: &str,
+        on: impl Fn(Date) -> &'a [Span],
+    ) -> Option<Self> {
+        let zone = TimeZone::get(zone).ok()?;
+        let moment = |date: Date, minute: u16| -> Option<i64> {
+            let (date, minute) = if minute >= 1_440 { (date.tomorrow().ok()?, 0) } else { (date, minute) };
+            let (hour, minute) = (i8::try_from(minute / 60).ok()?, i8::try_from(minute % 60).ok()?);
+            let at = zone.to_ambiguous_timestamp(date.at(hour, minute, 0, 0)).compatible().ok()?;
             Some(at.as_millisecond())
         };
-        let mut open = Vec::new();
+        let mut open: Vec<Open> = Vec::new();
         let mut total = 0;
         let mut date = Date::new(*YEARS.start(), 1, 1).ok()?;
         while date.year() <= *YEARS.end() {
-            if days.is_worked(date)
-                && let (Some(from), Some(until)) = (moment(date, first), moment(date, last))
-            {
-                open.push(Open { from, until, before: total });
-                total += until - from;
+            for (first, last) in on(date) {
+                let (Some(from), Some(until)) = (moment(date, *first), moment(date, *last)) else { continue };
+                // Where the clock is put back, two spans may lie in one hour.
+                let from = open.last().map_or(from, |open| from.max(open.until));
+                if from < until {
+                    open.push(Open { from, until, before: total });
+                    total += until - from;
+                }
             }
             date = date.tomorrow().ok()?;
         }
         let span = open.last()?.until - open.first()?.from;
-        Some(Self { country, opening, open, total, share: total as f64 / span as f64 })
+        Some(Self { country, opening, digest, open, total, share: total as f64 / span as f64 })
     }
 
     /// Whether it is the calendar of such an office of the same country.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
-        (self.country, self.opening) == (other.country, other.opening)
+        (self.country, self.opening, self.digest) == (other.country, other.opening, other.digest)
     }
 
     /// How the office works.
@@ -214,12 +243,14 @@ mod tests {
     fn by_minutes(country: &str, opening: Opening, from: i64, until: i64) -> i64 {
         let days = WorkingDays::of(Country::parse(country).unwrap()).unwrap();
         let zone = TimeZone::get(&days.zone).unwrap();
-        let (first, last) = opening.hours();
+        let (first, last) = opening.span().unwrap();
         (from / MINUTE..until / MINUTE)
             .filter(|minute| {
                 let local =
                     jiff::Timestamp::from_millisecond(minute * MINUTE).unwrap().to_zoned(zone.clone());
-                days.is_worked(local.date()) && (first..last).contains(&local.hour())
+                let minute =
+                    u16::from(local.hour().unsigned_abs()) * 60 + u16::from(local.minute().unsigned_abs());
+                days.is_worked(local.date()) && (first..last).contains(&minute)
             })
             .count() as i64
             * MINUTE
@@ -228,7 +259,7 @@ mod tests {
     fn any_calendar() -> impl Strategy<Value = (&'static str, Opening)> {
         (
             prop::sample::select(vec!["CN", "DE", "AE", "US", "BR", "SA"]),
-            prop::sample::select(Opening::ALL.to_vec()),
+            prop::sample::select(Opening::LEARNED.to_vec()),
         )
     }
 

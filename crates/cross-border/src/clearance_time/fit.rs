@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::forecast::CASES_MIN;
+use super::hours::Configured;
 use super::inspection::Inspections;
 use super::model::{Effects, Level, Observation, TAU2_PRIOR, VARIANCE_MIN, weight_of_age};
 use super::offices::Offices;
@@ -29,8 +30,19 @@ impl Model {
     /// Cost: observations × factors × 12, and the same for each month that the tracker replays.
     #[must_use]
     pub fn fit(stage: Stage, observations: &[Observation], as_of_ms: i64) -> Self {
+        Self::fit_with(stage, observations, &Configured::default(), as_of_ms)
+    }
+
+    /// The same, in the hours that were said of offices.
+    #[must_use]
+    pub fn fit_with(
+        stage: Stage,
+        observations: &[Observation],
+        configured: &Configured,
+        as_of_ms: i64,
+    ) -> Self {
         let mut model = Self::prior(stage, as_of_ms);
-        model.offices = Offices::learn(stage, observations, as_of_ms);
+        model.offices = Offices::learn(stage, observations, as_of_ms).told(stage, configured);
         model = model.fit_effects(observations, as_of_ms);
         let used: Vec<&Observation> = observations.iter().filter(|o| o.stage == stage).collect();
         model.tracker = Tracker::replay(&model, &used);

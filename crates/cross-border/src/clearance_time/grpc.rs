@@ -13,9 +13,10 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use wire::clearance_time_service_server::{ClearanceTimeService, ClearanceTimeServiceServer};
 
 use super::backtest::BacktestError;
+use super::hours::{Hours, STATEMENTS_MAX, Statement};
 use super::reply;
-use super::service::{ClearanceTimes, Query};
-use super::store::Sent;
+use super::service::{ClearanceTimes, Query, TellError};
+use super::store::{Sent, Told};
 use super::{Milestones, Moment, Record, RecordError, Stage, Traits};
 use crate::{Country, TransportMode};
 
@@ -114,6 +115,41 @@ impl ClearanceTimeService for Adapter {
         };
         let (data, report) = self.times.backtest(stage, months, as_of_ms).await.map_err(too_short)?;
         Ok(Response::new(reply::backtest(as_of_ms, data, &report)))
+    }
+
+    async fn set_office_hours(
+        &self,
+        request: Request<wire::SetOfficeHoursRequest>,
+    ) -> Result<Response<wire::SetOfficeHoursResponse>, Status> {
+        let request = validated(request)?;
+        let now_ms = self.clock.now().unix_ms();
+        let told = told(&request, now_ms).map_err(|wrong| invalid(&wrong))?;
+        let changed = self.times.tell(told, now_ms).await.map_err(|error| match error {
+            TellError::Store(error) => unavailable(error),
+            TellError::Full(full) => CapabilityError {
+                code: Code::ResourceExhausted,
+                reason: "OFFICE_HOURS_TOO_MANY",
+                service: SERVICE,
+                message: full.to_string(),
+                metadata: [("statements_max".to_owned(), STATEMENTS_MAX.to_string())].into(),
+            }
+            .into(),
+        })?;
+        Ok(Response::new(wire::SetOfficeHoursResponse { changed }))
+    }
+
+    async fn list_office_hours(
+        &self,
+        request: Request<wire::ListOfficeHoursRequest>,
+    ) -> Result<Response<wire::ListOfficeHoursResponse>, Status> {
+        let request = validated(request)?;
+        let mut wrong = Vec::new();
+        let (as_of_ms, ..) = self.moments(request.as_of.as_ref(), None, &mut wrong);
+        if !wrong.is_empty() {
+            return Err(invalid(&wrong));
+        }
+        let offices = self.times.told(as_of_ms, super::wire::statement);
+        Ok(Response::new(wire::ListOfficeHoursResponse { offices }))
     }
 
     async fn record_clearance(
@@ -302,6 +338,23 @@ fn sent(message: &wire::RecordClearanceRequest, now_ms: i64) -> Result<Sent, Vec
         None => Record { known_at_ms: i64::MIN, ..record.clone() }.digest(),
     };
     Ok(Sent { record, digest })
+}
+
+/// What is said of an office; without hours, what was said before is withdrawn.
+fn told(request: &wire::SetOfficeHoursRequest, now_ms: i64) -> Result<Told, Vec<Violation>> {
+    let mut wrong = Vec::new();
+    let country = Country::parse(&request.country);
+    let country = country.map_err(|e| wrong.push(Violation::new("country", e.to_string()))).ok();
+    let known_at = moment(request.known_at.as_ref(), "known_at", &mut wrong);
+    if known_at.is_some_and(|known_at| known_at > now_ms) {
+        wrong.push(Violation::new("known_at", "must not be in the future"));
+    }
+    let Some(country) = country.filter(|_| wrong.is_empty()) else { return Err(wrong) };
+    let hours =
+        request.hours.as_ref().map(|hours| Hours::new(country, &super::wire::said(hours))).transpose();
+    let hours = hours.map_err(|e| vec![Violation::new(format!("hours.{}", e.field), e.what)])?;
+    let statement = Statement::new(country, &request.office, known_at.unwrap_or(now_ms), hours);
+    Ok(Told { statement, hours: request.hours.clone().unwrap_or_default() })
 }
 
 fn traits(

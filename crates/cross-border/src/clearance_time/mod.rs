@@ -13,6 +13,7 @@ mod forecast;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod history;
+pub mod hours;
 mod inspection;
 mod model;
 mod normal;

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::calendar::{Calendar, Opening};
+use super::hours::{self, Configured};
 use super::model::weight_of_age;
 use super::{HOUR_MS, Observation, Stage, Traits};
 use crate::Country;
@@ -93,7 +94,8 @@ impl Offices {
         for observation in finished {
             let country = observation.traits.destination;
             let known = calendars.entry(country).or_insert_with(|| {
-                let [days, hours] = Opening::ALL.map(|opening| Calendar::new(country, opening).map(Arc::new));
+                let [days, hours] =
+                    Opening::LEARNED.map(|opening| Calendar::new(country, opening).map(Arc::new));
                 Some([days?, hours?])
             });
             let Some(known) = known else { continue };
@@ -107,6 +109,15 @@ impl Offices {
             Some((office.into(), Arc::clone(calendar)))
         });
         Self(chosen.collect())
+    }
+
+    /// The same, where what was said of an office goes before what was learned of it.
+    pub(super) fn told(mut self, stage: Stage, configured: &Configured) -> Self {
+        if Stage::CUSTOMS.contains(&stage) {
+            self.0
+                .extend(configured.0.iter().map(|(office, calendar)| (office.clone(), Arc::clone(calendar))));
+        }
+        self
     }
 
     /// The time at the consignment's office.
@@ -143,9 +154,5 @@ impl Ends {
 
 /// The office, within its country; all of the country's where it is not known.
 fn office(traits: &Traits) -> Cow<'_, str> {
-    let country = traits.destination.code();
-    match traits.office.as_str() {
-        office if office.starts_with(country) => office.into(),
-        office => format!("{country} {office}").into(),
-    }
+    hours::key(traits.destination, &traits.office)
 }

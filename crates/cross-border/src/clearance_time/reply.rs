@@ -101,6 +101,11 @@ fn stage(forecast: &Forecast) -> wire::StageForecast {
         None => wire::OfficeOpening::RoundTheClock,
         Some(Opening::WorkingDays) => wire::OfficeOpening::WorkingDays,
         Some(Opening::OfficeHours) => wire::OfficeOpening::OfficeHours,
+        Some(Opening::Configured) => wire::OfficeOpening::Configured,
+    };
+    let opening_source = match forecast.opening {
+        Some(Opening::Configured) => wire::OpeningSource::Configured,
+        _ => wire::OpeningSource::Learned,
     };
     wire::StageForecast {
         stage: stage_number(forecast.stage),
@@ -113,6 +118,7 @@ fn stage(forecast: &Forecast) -> wire::StageForecast {
         drivers: forecast.drivers.iter().map(driver).collect(),
         prior_source: evidence.prior_source().unwrap_or_default().to_owned(),
         opening: opening.into(),
+        opening_source: opening_source.into(),
         inspection: forecast.inspection.map(|inspection| wire::InspectionForecast {
             probability: inspection.probability,
             n: inspection.n,

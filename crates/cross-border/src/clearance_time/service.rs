@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use oaas_store::{Store, StoreError};
 use parking_lot::RwLock;
+use thiserror::Error;
 
 use super::backtest::{self, BacktestError, Case, Report};
-use super::store::{Inserted, Records, Sent};
+use super::hours::{Book, BookFull, Configured, Statement};
+use super::store::{Inserted, Records, Sent, Told};
 use super::{Explanation, Forecast, HOUR_MS, History, Model, Observation, Stage, Traits, sum_quantiles};
 
 /// A refit is due after this many new records, and after this share of all (one in twenty): what is learned
@@ -29,6 +31,8 @@ pub(super) struct ClearanceTimes {
     refit: tokio::sync::Mutex<()>,
     /// Also held while a moment of the past is fitted: such questions take turns.
     past: tokio::sync::Mutex<VecDeque<Past>>,
+    /// Held while something is said of an office, so that one statement is weighed at a time.
+    telling: tokio::sync::Mutex<()>,
     /// Held while a backtest goes on, so that there is one at a time.
     backtests: Arc<tokio::sync::Mutex<()>>,
 }
@@ -37,6 +41,8 @@ pub(super) struct ClearanceTimes {
 #[derive(Debug)]
 struct Learned {
     history: History,
+    /// What was said of offices.
+    book: Book,
     models: Vec<Model>,
     /// Finished stages since the snapshot of the last fit, for the models of a fit under way.
     since_fit: Vec<Observation>,
@@ -49,6 +55,8 @@ struct Past {
     as_of_ms: i64,
     /// Of the whole history from which it was taken.
     taken_from: (usize, u64),
+    /// Of all that was said of offices.
+    told_from: u64,
     data: (usize, u64),
     models: Arc<Vec<Model>>,
 }
@@ -92,17 +100,30 @@ pub(super) struct Taken {
     pub refused: bool,
 }
 
+/// Why something said of an office was not taken.
+#[derive(Debug, Error)]
+pub(super) enum TellError {
+    /// The database said no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is too much already.
+    #[error(transparent)]
+    Full(#[from] BookFull),
+}
+
 impl ClearanceTimes {
     /// Opens the table and learns what it holds.
     pub(super) async fn open(store: Store, now_ms: i64) -> Result<Arc<Self>, StoreError> {
         let records = Records::open(store).await?;
         let history = records.load().await?;
-        let models = fit(&observations(&history, now_ms), now_ms);
-        let learned = Learned { history, models, since_fit: Vec::new(), records_since_fit: 0 };
+        let book = records.load_hours().await?;
+        let models = fit(&observations(&history, now_ms), &book.calendars(now_ms), now_ms);
+        let learned = Learned { history, book, models, since_fit: Vec::new(), records_since_fit: 0 };
         Ok(Arc::new(Self {
             records,
             learned: RwLock::new(learned),
             refit: tokio::sync::Mutex::default(),
+            telling: tokio::sync::Mutex::default(),
             past: tokio::sync::Mutex::default(),
             backtests: Arc::default(),
         }))
@@ -111,7 +132,7 @@ impl ClearanceTimes {
     /// Forecasts from all that is known now.
     pub(super) fn predict(&self, query: &Query<'_>, now_ms: i64) -> Answer {
         let learned = self.learned.read();
-        answer(&learned.models, learned.history.version(), query, now_ms)
+        answer(&learned.models, learned.version(now_ms), query, now_ms)
     }
 
     /// Forecasts from what was known at `as_of_ms`.
@@ -138,7 +159,7 @@ impl ClearanceTimes {
             return explain(&past.models, past.data);
         }
         let learned = self.learned.read();
-        explain(&learned.models, learned.history.version())
+        explain(&learned.models, learned.version(as_of_ms))
     }
 
     /// How good the forecasts of `stage` would have been on what was known at `as_of_ms`. One at a time.
@@ -167,8 +188,11 @@ impl ClearanceTimes {
     /// The models of a moment of the past.
     async fn past(self: &Arc<Self>, as_of_ms: i64) -> Past {
         let mut fits = self.past.lock().await;
-        let taken_from = self.learned.read().history.version();
-        fits.retain(|past| past.taken_from == taken_from);
+        let (taken_from, told_from) = {
+            let learned = self.learned.read();
+            (learned.history.version(), learned.book.digest(i64::MAX))
+        };
+        fits.retain(|past| (past.taken_from, past.told_from) == (taken_from, told_from));
         let kept = fits.iter().find(|past| past.as_of_ms == as_of_ms).cloned();
         let past = match kept {
             Some(past) => past,
@@ -201,23 +225,54 @@ impl ClearanceTimes {
             learned.refit_due()
         };
         if due {
-            self.refit(now_ms).await;
+            self.refit(now_ms, false).await;
         }
         Ok(taken)
     }
 
-    async fn refit(&self, now_ms: i64) {
+    /// Takes down what is said of an office and reckons in it from now on; `false` when it held already.
+    pub(super) async fn tell(&self, told: Told, now_ms: i64) -> Result<bool, TellError> {
+        let turn = self.telling.lock().await;
+        {
+            let learned = self.learned.read();
+            let statement = &told.statement;
+            // At its moment and ever since.
+            let held = |at| {
+                let known = learned.book.of(statement.country, &statement.office, at);
+                known.and_then(|known| known.hours.as_ref()) == statement.hours.as_ref()
+            };
+            if held(statement.known_at_ms) && held(i64::MAX) {
+                return Ok(false);
+            }
+            if learned.book.is_full() {
+                return Err(BookFull.into());
+            }
+        }
+        self.records.insert_hours(&told, now_ms).await?;
+        self.learned.write().book.add(told.statement)?;
+        drop(turn);
+        self.refit(now_ms, true).await;
+        Ok(true)
+    }
+
+    /// What was known of offices at a moment, as `each` makes it.
+    pub(super) fn told<T>(&self, as_of_ms: i64, each: impl Fn(&Statement) -> T) -> Vec<T> {
+        self.learned.read().book.all(as_of_ms).into_iter().map(each).collect()
+    }
+
+    async fn refit(&self, now_ms: i64, in_any_case: bool) {
         let turn = self.refit.lock().await;
-        let snapshot = {
+        let (snapshot, calendars) = {
             let mut learned = self.learned.write();
-            if !learned.refit_due() {
+            if !in_any_case && !learned.refit_due() {
                 return;
             }
             learned.since_fit.clear();
             learned.records_since_fit = 0;
-            observations(&learned.history, now_ms)
+            (observations(&learned.history, now_ms), learned.book.clone())
         };
-        let Ok(mut models) = tokio::task::spawn_blocking(move || fit(&snapshot, now_ms)).await else {
+        let work = move || fit(&snapshot, &calendars.calendars(now_ms), now_ms);
+        let Ok(mut models) = tokio::task::spawn_blocking(work).await else {
             return;
         };
         let mut learned = self.learned.write();
@@ -232,16 +287,25 @@ impl ClearanceTimes {
     }
 
     fn fit_as_of(&self, as_of_ms: i64) -> Past {
-        let (taken_from, data, observations) = {
+        let (taken_from, data, observations, book) = {
             let learned = self.learned.read();
-            let history = &learned.history;
-            (history.version(), history.version_at(as_of_ms), observations(history, as_of_ms))
+            let (history, book) = (&learned.history, learned.book.clone());
+            let (records, digest) = history.version_at(as_of_ms);
+            let data = (records, digest ^ book.digest(as_of_ms));
+            (history.version(), data, observations(history, as_of_ms), book)
         };
-        Past { as_of_ms, taken_from, data, models: Arc::new(fit(&observations, as_of_ms)) }
+        let models = Arc::new(fit(&observations, &book.calendars(as_of_ms), as_of_ms));
+        Past { as_of_ms, taken_from, told_from: book.digest(i64::MAX), data, models }
     }
 }
 
 impl Learned {
+    /// Number of the records, and a digest of them and of what was said of offices.
+    fn version(&self, now_ms: i64) -> (usize, u64) {
+        let (records, digest) = self.history.version();
+        (records, digest ^ self.book.digest(now_ms))
+    }
+
     fn learn(&mut self, sent: Sent, now_ms: i64, taken: &mut Taken) {
         let added = self.history.add(sent.record);
         for observation in &added.finished {
@@ -265,8 +329,9 @@ fn observations(history: &History, as_of_ms: i64) -> Vec<Vec<Observation>> {
     Stage::ALL.iter().map(|&stage| history.observations(stage, as_of_ms)).collect()
 }
 
-fn fit(observations: &[Vec<Observation>], as_of_ms: i64) -> Vec<Model> {
-    Stage::ALL.iter().zip(observations).map(|(&stage, known)| Model::fit(stage, known, as_of_ms)).collect()
+fn fit(observations: &[Vec<Observation>], configured: &Configured, as_of_ms: i64) -> Vec<Model> {
+    let stages = Stage::ALL.iter().zip(observations);
+    stages.map(|(&stage, known)| Model::fit_with(stage, known, configured, as_of_ms)).collect()
 }
 
 /// The newest finished ones as cases of a backtest.

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use oaas_proto::oaas::cross_border::v1 as wire;
 use oaas_store::{Store, StoreError};
+use prost::Message as _;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, Transaction};
 use tokio_stream::StreamExt as _;
 
 use super::history::RECORDS_PER_SHIPMENT_MAX;
+use super::hours::{Book, Hours, STATEMENTS_MAX, Statement};
+use super::wire::said;
 use super::{History, Milestones, Record, Traits};
 use crate::{Country, TransportMode};
 
@@ -39,7 +43,24 @@ const MIGRATIONS: &[&str] = &[
     UNIQUE (shipment_id, sent_digest)
 ) STRICT",
     "ALTER TABLE cross_border_clearance_records ADD COLUMN inspected INTEGER",
+    // What was said of offices' hours; body is empty when it was withdrawn.
+    "CREATE TABLE cross_border_office_hours (
+    seq INTEGER PRIMARY KEY,
+    country TEXT NOT NULL,
+    office TEXT NOT NULL,
+    known_at_ms INTEGER NOT NULL,
+    received_at_ms INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT",
 ];
+
+/// What is said of an office on its way into the table.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub statement: Statement,
+    /// The same as it came.
+    pub hours: wire::OfficeHours,
+}
 
 /// A record on its way into the table.
 #[derive(Clone, Debug)]
@@ -84,6 +105,55 @@ impl Records {
             }
         }
         Ok(history)
+    }
+
+    /// Everything that was said of offices.
+    pub(super) async fn load_hours(&self) -> Result<Book, StoreError> {
+        let mut book = Book::default();
+        let rows = sqlx::query("SELECT * FROM cross_border_office_hours ORDER BY seq LIMIT $1")
+            .bind(i64::try_from(STATEMENTS_MAX).unwrap_or(i64::MAX))
+            .fetch_all(self.store.pool())
+            .await?;
+        for row in rows {
+            let (seq, body): (i64, &[u8]) = (row.try_get("seq")?, row.try_get("body")?);
+            let (office, known_at_ms): (&str, i64) = (row.try_get("office")?, row.try_get("known_at_ms")?);
+            let country = Country::parse(row.try_get("country")?).ok();
+            let hours = match body {
+                [] => Some(None),
+                body => wire::OfficeHours::decode(body)
+                    .ok()
+                    .zip(country)
+                    .and_then(|(hours, country)| Hours::new(country, &said(&hours)).ok().map(Some)),
+            };
+            let Some((country, hours)) = country.zip(hours) else {
+                tracing::error!(seq, "office hours can't be read; left out");
+                continue;
+            };
+            if book.add(Statement::new(country, office, known_at_ms, hours)).is_err() {
+                break;
+            }
+        }
+        Ok(book)
+    }
+
+    /// Adds what is said of an office.
+    pub(super) async fn insert_hours(&self, told: &Told, now_ms: i64) -> Result<(), StoreError> {
+        let statement = &told.statement;
+        let body = if statement.hours.is_some() { told.hours.encode_to_vec() } else { Vec::new() };
+        let mut tx = self.store.write().await?;
+        sqlx::query(
+            "INSERT INTO cross_border_office_hours (country, office, known_at_ms, received_at_ms, body)
+             VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(statement.country.code())
+        .bind(&statement.office)
+        .bind(statement.known_at_ms)
+        .bind(now_ms)
+        .bind(body)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Adds the records that are new, all in one transaction, up to the first that is refused.

@@ -4,6 +4,7 @@ mod calendar;
 mod files;
 #[cfg(feature = "grpc")]
 mod grpc;
+mod hours;
 mod inspections;
 mod learning;
 mod real_data;

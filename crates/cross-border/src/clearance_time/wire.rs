@@ -2,6 +2,7 @@
 
 use oaas_proto::oaas::cross_border::v1 as wire;
 
+use super::hours::{Said, Statement};
 use super::{Moment, Record, Traits};
 use crate::{Country, TransportMode};
 
@@ -45,6 +46,55 @@ impl From<&Traits> for wire::Consignment {
             }
             .into(),
         }
+    }
+}
+
+/// What a message says of an office's hours.
+pub(super) fn said(hours: &wire::OfficeHours) -> Said {
+    let days = hours.days.iter().map(|day| {
+        let spans = day.hours.iter().map(|span| (span.from_minute, span.to_minute));
+        (day.date.clone(), spans.collect())
+    });
+    Said {
+        zone: hours.time_zone.clone(),
+        week: hours.week.iter().map(|span| (span.weekday, span.from_minute, span.to_minute)).collect(),
+        days: days.collect(),
+        holidays_worked: hours.holidays_worked,
+    }
+}
+
+/// What is said of an office as a message.
+pub(super) fn statement(statement: &Statement) -> wire::OfficeHoursStatement {
+    let hours = statement.hours.as_ref().map(|hours| {
+        let (zone, week, days) = hours.parts();
+        let span = |&(from, until): &(u16, u16)| (u32::from(from), u32::from(until));
+        let week = (1..).zip(week).flat_map(|(weekday, spans)| {
+            spans.iter().map(span).map(move |(from_minute, to_minute)| wire::OfficeWeekSpan {
+                weekday,
+                from_minute,
+                to_minute,
+            })
+        });
+        let days = days.iter().map(|(date, spans)| wire::OfficeDay {
+            date: date.to_string(),
+            hours: spans
+                .iter()
+                .map(span)
+                .map(|(from_minute, to_minute)| wire::OfficeSpan { from_minute, to_minute })
+                .collect(),
+        });
+        wire::OfficeHours {
+            time_zone: zone.to_owned(),
+            week: week.collect(),
+            days: days.collect(),
+            holidays_worked: hours.holidays_worked(),
+        }
+    });
+    wire::OfficeHoursStatement {
+        country: statement.country.code().to_owned(),
+        office: statement.office.clone(),
+        hours,
+        known_at: Some(timestamp(statement.known_at_ms)),
     }
 }
 

@@ -29,6 +29,16 @@ impl WorkingDays {
         TABLE.get(&country)
     }
 
+    /// Whether `date` is a public holiday.
+    pub(super) fn is_holiday(&self, date: Date) -> bool {
+        self.free.contains(&date)
+    }
+
+    /// Whether `date` is a weekend day that is worked.
+    pub(super) fn is_make_up(&self, date: Date) -> bool {
+        self.make_up.contains(&date)
+    }
+
     /// Whether `date` is worked.
     pub(super) fn is_worked(&self, date: Date) -> bool {
         if self.make_up.contains(&date) {

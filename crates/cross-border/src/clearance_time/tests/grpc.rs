@@ -407,3 +407,67 @@ async fn hours_and_inspections_of_an_office_are_in_the_answer_and_survive_a_rest
     assert!(without.quantiles[8].working_hours < with.quantiles[4].working_hours);
     assert_eq!((without.inspection.unwrap().probability, with.inspection.unwrap().probability), (0.0, 1.0));
 }
+
+fn hours(from_minute: u32, to_minute: u32) -> Option<wire::OfficeHours> {
+    let span = |weekday| wire::OfficeWeekSpan { weekday, from_minute, to_minute };
+    Some(wire::OfficeHours { week: (1..=5).map(span).collect(), ..Default::default() })
+}
+
+fn set(hours: Option<wire::OfficeHours>, known_at: Option<i64>) -> wire::SetOfficeHoursRequest {
+    let known_at = known_at.map(at);
+    wire::SetOfficeHoursRequest { country: "CN".into(), office: "CNSHA".into(), hours, known_at }
+}
+
+#[tokio::test]
+async fn office_hours_are_said_known_from_a_moment_kept_and_withdrawn() {
+    let mut bench = Bench::new().await;
+    bench.record(vec![released("S-1", 20, 40), released("S-2", 18, 30)]).await.unwrap();
+    let opening = |answer: &wire::PredictClearanceTimeResponse| {
+        (answer.stages[0].opening(), answer.stages[0].opening_source())
+    };
+    let learned = (wire::OfficeOpening::RoundTheClock, wire::OpeningSource::Learned);
+    let configured = (wire::OfficeOpening::Configured, wire::OpeningSource::Configured);
+    let plain = bench.predict(ask(None)).await.unwrap();
+    assert_eq!(opening(&plain), learned);
+    let said = bench.client.set_office_hours(set(hours(540, 1_020), Some(NOW - 5 * DAY))).await.unwrap();
+    assert!(said.into_inner().changed);
+    let again = bench.client.set_office_hours(set(hours(540, 1_020), None)).await.unwrap();
+    assert!(!again.into_inner().changed, "it held already");
+    let now = bench.predict(ask(None)).await.unwrap();
+    assert_eq!(opening(&now), configured);
+    assert_ne!(now.data_version, plain.data_version);
+    let longest = &now.stages[0].quantiles[8];
+    assert!(longest.working_hours < longest.hours, "{longest:?}");
+    // Known five days ago, not six; and nothing is forgotten.
+    assert_eq!(opening(&bench.predict(ask(Some(NOW - 5 * DAY))).await.unwrap()), configured);
+    assert_eq!(opening(&bench.predict(ask(Some(NOW - 6 * DAY))).await.unwrap()), learned);
+    let mut bench = bench.restarted().await;
+    assert_eq!(bench.predict(ask(None)).await.unwrap().stages, now.stages);
+    let list = wire::ListOfficeHoursRequest { as_of: None };
+    let listed = bench.client.list_office_hours(list).await.unwrap().into_inner().offices;
+    assert_eq!((listed.len(), listed[0].office.as_str()), (1, "CNSHA"));
+    let kept = listed[0].hours.clone().unwrap();
+    assert_eq!((kept.time_zone.as_str(), kept.week), ("Asia/Shanghai", hours(540, 1_020).unwrap().week));
+    bench.clock.advance(Duration::from_secs(3600));
+    assert!(bench.client.set_office_hours(set(None, None)).await.unwrap().into_inner().changed);
+    assert_eq!(opening(&bench.predict(ask(None)).await.unwrap()), learned);
+    assert_eq!(opening(&bench.predict(ask(Some(NOW))).await.unwrap()), configured);
+    assert!(bench.client.list_office_hours(list).await.unwrap().into_inner().offices.is_empty());
+}
+
+#[tokio::test]
+async fn office_hours_that_are_none_are_refused_by_field() {
+    let mut bench = Bench::new().await;
+    let mut refused = async |request| {
+        let status = bench.client.set_office_hours(request).await.unwrap_err();
+        violations(&status).into_iter().map(|(field, _)| field).collect::<Vec<_>>()
+    };
+    assert_eq!(refused(set(hours(1_020, 540), None)).await, ["hours.week[0]"]);
+    assert_eq!(refused(set(hours(540, 1_020), Some(NOW + DAY))).await, ["known_at"]);
+    let mut mars = hours(540, 1_020).unwrap();
+    mars.time_zone = "Mars/Base".into();
+    assert_eq!(refused(set(Some(mars), None)).await, ["hours.time_zone"]);
+    let mut full = set(hours(540, 1_020), None);
+    full.country = "china".into();
+    assert_eq!(refused(full).await, ["country"]);
+}
