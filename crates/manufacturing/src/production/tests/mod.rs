@@ -15,6 +15,8 @@ mod lot;
 mod net;
 mod plants;
 mod search;
+#[cfg(feature = "grpc")]
+mod service_figures;
 mod setups;
 mod transfer;
 #[cfg(feature = "grpc")]
