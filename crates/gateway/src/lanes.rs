@@ -262,23 +262,43 @@ mod tests {
         assert!(awake_after([201; 5].into_iter().chain([200; 8])));
     }
 
-    #[tokio::test]
-    async fn it_sleeps_again_when_nothing_comes_and_when_a_second_call_does() {
-        let lanes = Lanes::start(1, Duration::from_secs(5)).unwrap();
-        let awake = || TURNS.with(|turns| turns.get().is_some_and(|turns| turns.until.get().is_some()));
+    fn awake() -> bool {
+        TURNS.with(|turns| turns.get().is_some_and(|turns| turns.until.get().is_some()))
+    }
+
+    /// Calls one by one until the lane stays awake.
+    async fn one_by_one() {
         let pause = || tokio::time::sleep(Duration::from_millis(2));
-        let place = lanes.place();
-        let seen = place.handle.clone().unwrap().spawn(async move {
-            for _ in 0..TURNS_BEFORE {
-                began();
-                pause().await;
-                ended();
-                pause().await;
-            }
+        for _ in 0..TURNS_BEFORE {
+            began();
+            pause().await;
+            ended();
+            pause().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn it_sleeps_again_when_a_second_call_comes() {
+        let lane = Lane::start(1, Duration::from_secs(5)).unwrap();
+        let seen = lane.handle.spawn(async {
+            one_by_one().await;
             began();
             let alone = awake();
             began();
             (alone, awake())
+        });
+        assert_eq!(seen.await.unwrap(), (true, false));
+    }
+
+    #[tokio::test]
+    async fn it_sleeps_again_when_nothing_comes() {
+        let longest = Duration::from_millis(500);
+        let lane = Lane::start(1, longest).unwrap();
+        let seen = lane.handle.spawn(async move {
+            one_by_one().await;
+            let at_once = awake();
+            tokio::time::sleep(longest * 2).await;
+            (at_once, awake())
         });
         assert_eq!(seen.await.unwrap(), (true, false));
     }

@@ -262,7 +262,7 @@ impl ClearanceTimes {
 
     async fn refit(&self, now_ms: i64, in_any_case: bool) {
         let turn = self.refit.lock().await;
-        let (snapshot, calendars) = {
+        let (snapshot, book) = {
             let mut learned = self.learned.write();
             if !in_any_case && !learned.refit_due() {
                 return;
@@ -271,7 +271,7 @@ impl ClearanceTimes {
             learned.records_since_fit = 0;
             (observations(&learned.history, now_ms), learned.book.clone())
         };
-        let work = move || fit(&snapshot, &calendars.calendars(now_ms), now_ms);
+        let work = move || fit(&snapshot, &book.calendars(now_ms), now_ms);
         let Ok(mut models) = tokio::task::spawn_blocking(work).await else {
             return;
         };

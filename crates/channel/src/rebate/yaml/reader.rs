@@ -108,7 +108,7 @@ impl Reader {
     ) -> Option<T> {
         self.marks.insert(core.to_owned(), (node.mark, path.to_owned()));
         let Kind::Scalar(text, _) = &node.kind else {
-            let expected = read("").err().unwrap_or_else(|| both("a value".to_owned(), "值".to_owned()));
+            let expected = expected_by(read);
             return self.fault(node.mark, path, expected, describe(node));
         };
         match read(text) {
@@ -140,7 +140,7 @@ impl Reader {
         if fields.get(key).is_some() {
             return self.may(fields, key, core, read);
         }
-        let expected = read("").err().unwrap_or_else(|| both("a value".to_owned(), "值".to_owned()));
+        let expected = expected_by(read);
         let found = both("no such field".to_owned(), "缺少该字段".to_owned());
         self.fault(fields.mark, &fields.path(key), expected, found)
     }
@@ -162,6 +162,11 @@ impl Reader {
             }
         }
     }
+}
+
+/// What a value must be, where there is none to read.
+fn expected_by<T>(read: impl Fn(&str) -> Result<T, Expected>) -> Expected {
+    read("").err().unwrap_or_else(|| both("a value".to_owned(), "值".to_owned()))
 }
 
 pub(super) fn describe(node: &Node) -> Text {
